@@ -1,0 +1,73 @@
+"""The words everything speaks: values, their canonical JSON, the error tree."""
+
+from fleetfit.architecture import (
+    Architecture,
+    Embedding,
+    FeedForward,
+    Head,
+    Layer,
+    LinearTransform,
+    SelfAttention,
+    SeparableConv,
+    SpanConv,
+    SubLayer,
+)
+from fleetfit.budget import Budget, Metric
+from fleetfit.codec import digest, dumps, from_json, loads, to_json
+from fleetfit.counts import Macs, macs, parameters
+from fleetfit.device import DeviceInfo, Health
+from fleetfit.errors import (
+    FleetfitError,
+    InfeasibleError,
+    InputError,
+    RuntimeMissing,
+    SurroundingsError,
+)
+from fleetfit.measurement import Job, Measurement, ProtocolName, Status
+from fleetfit.query import Precision, Query, RuntimeName, Target, Workload
+from fleetfit.table import IntArray, LayerTable
+from fleetfit.weights import Weights, check_weights, weight_shapes
+
+__all__ = [
+    "Architecture",
+    "Budget",
+    "DeviceInfo",
+    "Embedding",
+    "FeedForward",
+    "FleetfitError",
+    "Head",
+    "Health",
+    "InfeasibleError",
+    "InputError",
+    "IntArray",
+    "Job",
+    "Layer",
+    "LayerTable",
+    "LinearTransform",
+    "Macs",
+    "Measurement",
+    "Metric",
+    "Precision",
+    "ProtocolName",
+    "Query",
+    "RuntimeMissing",
+    "RuntimeName",
+    "SelfAttention",
+    "SeparableConv",
+    "SpanConv",
+    "Status",
+    "SubLayer",
+    "SurroundingsError",
+    "Target",
+    "Weights",
+    "Workload",
+    "check_weights",
+    "digest",
+    "dumps",
+    "from_json",
+    "loads",
+    "macs",
+    "parameters",
+    "to_json",
+    "weight_shapes",
+]

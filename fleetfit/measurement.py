@@ -1,0 +1,89 @@
+"""A job for a device and what it measured; raw samples are kept, statistics computed when read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fleetfit.codec import digest
+from fleetfit.device import DeviceInfo, Health
+from fleetfit.errors import InputError
+from fleetfit.query import Query
+from fleetfit.statistics import bootstrap_interval, median_of_medians, relative_noise
+
+__all__ = ["Job", "Measurement", "ProtocolName", "Status"]
+
+ProtocolName = Literal["survey", "verify"]
+Status = Literal["ok", "noisy", "unstable"]
+"""ok; noisy: the machine was disturbed and stayed so; unstable: a cap of the protocol was hit."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One thing to measure: a query under seeded random weights, or a given model file."""
+
+    query: Query
+    protocol: ProtocolName
+    protocol_version: int = 1
+    seed: int = 0
+    model_sha256: str | None = None
+    """Hash of the model file that was measured instead of random weights."""
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits; jobs of equal cost under one protocol share it."""
+        rest = (self.protocol, self.protocol_version, self.seed, self.model_sha256)
+        return digest((self.query.id, *rest))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """What a device measured for a job."""
+
+    job: Job
+    device: DeviceInfo
+    samples_s: tuple[tuple[float, ...], ...]
+    """Seconds of single runs, one tuple per process (verify) or visit (survey)."""
+    memory_bytes: int | None
+    """Peak resident memory (VmHWM) of a child that only loads and runs the model."""
+    memory_above_imports_bytes: int | None
+    """The share of it above the imports alone."""
+    file_bytes: int
+    load_s: float
+    """Seconds to load the artefact into a session, median over processes or visits."""
+    health: Health = field(default_factory=Health)
+    versions: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    """Options read back from the loaded session."""
+    status: Status = "ok"
+
+    def __post_init__(self) -> None:
+        """There are samples, and each is a positive time."""
+        if not self.samples_s or not all(self.samples_s):
+            raise InputError("A measurement must have samples for every process, but has none.")
+        if any(not 0 < s < float("inf") for p in self.samples_s for s in p):
+            raise InputError("Samples must be positive finite seconds, but one is not.")
+
+    @property
+    def latency_p50_s(self) -> float:
+        """Median over processes of each process's median."""
+        return median_of_medians(self.samples_s)
+
+    @property
+    def latency_p90_s(self) -> float:
+        """Median over processes of each process's 90th percentile (order statistic)."""
+        return median_of_medians(self.samples_s, 0.9)
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Sequences per second at the median latency."""
+        return self.job.query.workload.batch / self.latency_p50_s
+
+    @property
+    def noise(self) -> float:
+        """Relative standard error between processes."""
+        return relative_noise(self.samples_s)
+
+    def interval_s(self, share: float = 0.5) -> tuple[float, float]:
+        """95 % bootstrap interval of the latency percentile ``share``, seconds."""
+        return bootstrap_interval(self.samples_s, share=share)

@@ -1,0 +1,1 @@
+"""Search spaces (``supernet.spaces``, no torch), the elastic model, training and extraction."""
