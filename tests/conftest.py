@@ -1,0 +1,42 @@
+"""Small values that every suite shares; a test asks for them by argument name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fleetfit import Architecture, Embedding, FeedForward, Head, Layer, SelfAttention
+from supernet.spaces import ElasticChoices, ElasticSpace
+
+
+def build_tiny_source(*, head: Head | None = None) -> Architecture:
+    """Three equal layers, 32 wide, 4 heads of 8, feed-forward 64, 100 words, 40 positions."""
+    sublayers = (SelfAttention(heads=4, head_dim=8), FeedForward(widths=(64,)))
+    return Architecture(
+        embedding=Embedding(vocab_size=100, width=32, max_positions=40, segments=2),
+        layers=tuple(
+            Layer(width=32, sublayers=sublayers, projected=False, source=i) for i in range(3)
+        ),
+        head=head or Head(),
+    )
+
+
+@pytest.fixture
+def tiny_source() -> Architecture:
+    """``build_tiny_source()``."""
+    return build_tiny_source()
+
+
+@pytest.fixture
+def tiny_space(tiny_source: Architecture) -> ElasticSpace:
+    """Depth 2 or 3, widths 16 and 32, 2 or 4 heads, feed-forward 32 or 64, around the source."""
+    choices = ElasticChoices(
+        depths=(2, 3), embedding_widths=(16, 32), widths=(16, 32), heads=(2, 4), ffns=(32, 64)
+    )
+    return ElasticSpace(source=tiny_source, choices=choices)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator with a fixed seed, fresh for each test."""
+    return np.random.default_rng(20)
