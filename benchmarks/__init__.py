@@ -1,0 +1,1 @@
+"""Measured claims: each script prints a table, then one JSON line last."""
