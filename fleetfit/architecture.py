@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
-from fleetfit.codec import digest
+from fleetfit.codec import check_literals, digest
 from fleetfit.errors import InputError
 
 __all__ = [
@@ -45,6 +45,7 @@ class Embedding:
 
     def __post_init__(self) -> None:
         """Sizes are at least 1."""
+        check_literals(self)
         _positive(self, "vocab_size", "width", "max_positions", "segments")
 
 
@@ -64,6 +65,7 @@ class Head:
 
     def __post_init__(self) -> None:
         """Only classification and embedding pool; only classification and span have outputs."""
+        check_literals(self)
         if (self.kind in ("classification", "embedding")) != (self.pooling is not None):
             raise InputError(
                 "Head.pooling must be given for classification and embedding heads only, "
@@ -88,6 +90,7 @@ class SelfAttention:
 
     def __post_init__(self) -> None:
         """Sizes are at least 1."""
+        check_literals(self)
         _positive(self, "heads", "head_dim")
 
 
@@ -127,6 +130,7 @@ class LinearTransform:
 
     def __post_init__(self) -> None:
         """Sizes are at least 1."""
+        check_literals(self)
         _positive(self, "heads", "head_dim")
 
 
@@ -158,8 +162,13 @@ class Layer:
     """The supernet layer that its weights come from, from 0."""
 
     def __post_init__(self) -> None:
-        """A width, at least one sub-layer, a source."""
+        """A width, at least one sub-layer, a source; ``projected`` is a bool, not 0 or 1."""
         _positive(self, "width")
+        if type(self.projected) is not bool or type(self.source) is not int:
+            raise InputError(
+                "Layer.projected must be true or false and Layer.source a whole number, "
+                f"but got {self.projected!r} and {self.source!r}."
+            )
         if not self.sublayers or self.source < 0:
             raise InputError(
                 "A layer must have sub-layers and a source >= 0, "
@@ -180,6 +189,7 @@ class Architecture:
 
     def __post_init__(self) -> None:
         """Widths change only where a layer is projected."""
+        check_literals(self)
         if not self.layers:
             raise InputError("An architecture must have at least one layer, but got none.")
         if not 0 < self.norm_eps < 1:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from fleetfit.codec import check_literals
 from fleetfit.errors import InputError
 
 __all__ = ["Budget", "Metric"]
@@ -44,13 +46,16 @@ class Budget:
 
     def __post_init__(self) -> None:
         """Throughput is bounded from below, all else from above."""
+        check_literals(self)
         if (self.metric == "throughput") != (self.relation == ">="):
             raise InputError(
                 "A budget must be an upper limit (<=), for throughput a lower one (>=), "
                 f"but got {self.metric}{self.relation}."
             )
         if not 0 < self.limit < float("inf"):
-            raise InputError(f"A budget's limit must be above 0, but got {self.limit}.")
+            raise InputError(f"A budget's limit must be above 0 and finite, got {self.limit}.")
+        if self.relative and self.metric == "quality_drop":
+            raise InputError("quality_drop is a share always and must not be marked relative.")
 
     @classmethod
     def parse(cls, text: str) -> Budget:
@@ -87,7 +92,7 @@ class Budget:
         return sign * (value - self.limit) / self.limit
 
     def __str__(self) -> str:
-        """As it would be typed."""
+        """As it would be typed, to four significant digits; ``parse`` reads it."""
         number, unit = self.limit, ""
         if self.relative or self.metric == "quality_drop":
             number, unit = self.limit * 100, "%"
@@ -99,4 +104,11 @@ class Budget:
             number, unit = self.limit / 1e6, "M"
         elif self.metric == "throughput":
             unit = "/s"
-        return f"{self.metric}{self.relation}{number:.4g}{unit}"
+        return f"{self.metric}{self.relation}{_plain(number)}{unit}"
+
+
+def _plain(number: float) -> str:
+    """Four significant digits or all whole ones, never with an exponent."""
+    decimals = max(0, 3 - math.floor(math.log10(number)))
+    text = f"{number:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -12,13 +12,14 @@ import functools
 import hashlib
 import json
 import math
+import re
 import types
 import typing
 from typing import Any, TypeVar
 
 from fleetfit.errors import InputError
 
-__all__ = ["digest", "dumps", "from_json", "loads", "to_json"]
+__all__ = ["check_literals", "digest", "dumps", "from_json", "loads", "to_json"]
 
 T = TypeVar("T")
 _UNIONS = (typing.Union, types.UnionType)
@@ -36,7 +37,7 @@ def to_json(value: object) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InputError(f"A number in JSON must be finite, but got {value}.")
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+        return int(value) if value.is_integer() else value
     if value is None or isinstance(value, bool | int | str):
         return value
     raise TypeError(f"no JSON form for {type(value).__name__}")
@@ -57,15 +58,41 @@ def digest(value: object) -> str:
 def loads(cls: type[T], text: str | bytes) -> T:
     """Read a value of class ``cls``; raises InputError where the text does not fit it."""
     try:
-        data = json.loads(text)
+        return from_json(cls, json.loads(text))
+    except InputError:
+        raise
     except (ValueError, RecursionError) as exc:
         raise InputError(f"A {cls.__name__} must be valid JSON, but got: {exc}.") from exc
-    return from_json(cls, data)
 
 
 def from_json(cls: type[T], data: object) -> T:
     """Build a ``cls`` from plain JSON data; unknown, missing and mistyped fields are errors."""
     return typing.cast(T, _build(cls, data, cls.__name__))
+
+
+def check_literals(value: Any) -> None:
+    """Raise InputError where a field of ``value`` with a closed set holds something else.
+
+    Called from ``__post_init__``: what the type checker promises also holds for input.
+    """
+    for name, options in _literals(type(value)):
+        given = getattr(value, name)
+        if given not in options:
+            shown = ", ".join(map(repr, options))
+            where = f"{type(value).__name__}.{name}"
+            raise InputError(f"{where} must be one of {shown}, but got {given!r}.")
+
+
+@functools.cache
+def _literals(cls: type) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    """Fields that are a Literal or a Literal or None, with what they may hold."""
+    found = []
+    for name, (kind, _) in _fields(cls).items():
+        parts = typing.get_args(kind) if typing.get_origin(kind) in _UNIONS else (kind,)
+        if any(typing.get_origin(p) is typing.Literal for p in parts):
+            nested = [(None,) if p is type(None) else typing.get_args(p) for p in parts]
+            found.append((name, tuple(v for options in nested for v in options)))
+    return tuple(found)
 
 
 def _is_tagged(cls: type) -> bool:
@@ -96,7 +123,8 @@ def _build(kind: Any, data: object, where: str) -> Any:
     if origin is dict:
         _check(isinstance(data, dict), data, where, "an object")
         item = typing.get_args(kind)[1]
-        return {k: _build(item, v, f"{where}.{k}") for k, v in typing.cast(Any, data).items()}
+        entries = typing.cast("dict[str, Any]", data).items()
+        return {_text(k, where): _build(item, v, f"{where}.{k}") for k, v in entries}
     return _build_scalar(kind, data, where)
 
 
@@ -105,11 +133,30 @@ def _build_scalar(kind: Any, data: object, where: str) -> Any:
         return _check(data is None, data, where, "null")
     if kind is float:
         number = isinstance(data, int | float) and not isinstance(data, bool)
-        return float(typing.cast(float, _check(number, data, where, "a number")))
+        return _finite(typing.cast(float, _check(number, data, where, "a number")), where)
     if kind is int:
         whole = isinstance(data, int) and not isinstance(data, bool)
         return _check(whole, data, where, "a whole number")
+    if kind is str:
+        return _text(data, where)
     return _check(isinstance(data, kind), data, where, f"a {kind.__name__}")
+
+
+def _text(data: object, where: str) -> str:
+    """A string that can be written again: JSON's ``\\ud800`` alone is no character."""
+    text = typing.cast(str, _check(isinstance(data, str), data, where, "a str"))
+    _check(text.isascii() or not re.search("[\ud800-\udfff]", text), data, where, "valid Unicode")
+    return text
+
+
+def _finite(number: float, where: str) -> float:
+    """``number`` as a float; JSON readers accept 1e999, NaN and whole numbers of any length."""
+    try:
+        value = float(number)
+    except OverflowError:
+        value = math.inf
+    _check(math.isfinite(value), value, where, "a finite number")
+    return value
 
 
 def _build_tuple(args: tuple[Any, ...], data: object, where: str) -> tuple[Any, ...]:
@@ -137,7 +184,7 @@ def _build_union(args: tuple[Any, ...], data: object, where: str) -> Any:
             return _build(option, data, where)
         except InputError:
             continue
-    return _check(False, data, where, " or ".join(str(a) for a in rest))
+    return _check(False, data, where, " or ".join(getattr(a, "__name__", str(a)) for a in rest))
 
 
 def _build_dataclass(cls: type, data: object, where: str) -> Any:

@@ -49,7 +49,7 @@ def parameters(table: LayerTable) -> IntArray:
         width * (table.ff_first + table.ff_last) + table.ff_products + table.ff_sum + width
     )
     per_sub = per_sub + (table.kind > 0) * 2 * width  # the norm of each sub-layer
-    total = total + per_sub.sum(axis=(1, 2)) + _head_parameters(table)
+    total += per_sub.sum(axis=(1, 2)) + _head_parameters(table)
     return total
 
 

@@ -56,8 +56,8 @@ def new_directory(path: Path) -> Iterator[Path]:
         raise _refused(path, exc) from exc
     with holder as name:
         inside = Path(name) / "new"
-        inside.mkdir()
         try:
+            inside.mkdir()
             yield inside
             inside.replace(path)
         except OSError as exc:

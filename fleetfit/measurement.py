@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fleetfit.codec import digest
+from fleetfit.codec import check_literals, digest
 from fleetfit.device import DeviceInfo, Health
 from fleetfit.errors import InputError
 from fleetfit.query import Query
@@ -28,6 +28,10 @@ class Job:
     seed: int = 0
     model_sha256: str | None = None
     """Hash of the model file that was measured instead of random weights."""
+
+    def __post_init__(self) -> None:
+        """The protocol is known."""
+        check_literals(self)
 
     @property
     def id(self) -> str:
@@ -58,7 +62,13 @@ class Measurement:
     status: Status = "ok"
 
     def __post_init__(self) -> None:
-        """There are samples, and each is a positive time."""
+        """There are samples, each a positive time; sizes and the load time are not negative."""
+        check_literals(self)
+        if self.file_bytes < 0 or not 0 <= self.load_s < float("inf"):
+            raise InputError(
+                "A measurement must have file_bytes >= 0 and a finite load_s >= 0, but got "
+                f"{self.file_bytes}, {self.load_s}."
+            )
         if not self.samples_s or not all(self.samples_s):
             raise InputError("A measurement must have samples for every process, but has none.")
         if any(not 0 < s < float("inf") for p in self.samples_s for s in p):

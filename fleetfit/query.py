@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fleetfit.architecture import Architecture
-from fleetfit.codec import digest
+from fleetfit.codec import check_literals, digest
 from fleetfit.errors import InputError
 
 __all__ = ["Precision", "Query", "RuntimeName", "Target", "Workload"]
@@ -52,7 +52,8 @@ class Target:
     shapes: Literal["fixed", "dynamic"] = "dynamic"
 
     def __post_init__(self) -> None:
-        """Threads are always explicit."""
+        """Threads are always explicit, names are known."""
+        check_literals(self)
         if self.threads < 1:
             raise InputError(f"`threads >= 1` must hold, but got {self.threads}.")
 

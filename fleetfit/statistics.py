@@ -14,9 +14,21 @@ __all__ = ["bootstrap_interval", "median_of_medians", "percentile", "relative_no
 
 def percentile(samples: Sequence[float], share: float) -> float:
     """Order statistic ``sorted[ceil(share * n) - 1]``; never interpolated."""
-    if not samples or not 0 < share <= 1:
-        raise InputError(f"`0 < share <= 1` and samples must hold, got {share}, {len(samples)}.")
-    return sorted(samples)[math.ceil(share * len(samples) - 1e-9) - 1]
+    return sorted(samples)[_rank(len(samples), share)]
+
+
+def _rank(count: int, share: float) -> int:
+    """Index of the order statistic; 1e-9 forgives the rounding of products like 0.1 * 30."""
+    if count < 1 or not 0 < share <= 1:
+        raise InputError(
+            f"`0 < share <= 1` and at least one sample must hold, but got {share} and {count}."
+        )
+    return max(1, math.ceil(share * count - 1e-9)) - 1
+
+
+def _check_processes(processes: Sequence[Sequence[float]]) -> None:
+    if not processes:
+        raise InputError("Statistics must have at least one process, but got none.")
 
 
 def median_of_medians(processes: Sequence[Sequence[float]], share: float = 0.5) -> float:
@@ -24,6 +36,7 @@ def median_of_medians(processes: Sequence[Sequence[float]], share: float = 0.5) 
 
     For an even number of processes the mean of the two middle values.
     """
+    _check_processes(processes)
     return float(np.median([percentile(p, share) for p in processes]))
 
 
@@ -35,11 +48,12 @@ def bootstrap_interval(
     Two stages: processes are drawn with replacement, then samples within each. With few processes
     the first stage gives nearly their range, which is what drift between processes looks like.
     """
+    _check_processes(processes)
     rng = np.random.default_rng(seed)
     arrays = [np.asarray(p, dtype=np.float64) for p in processes]
     per_process = np.empty((len(arrays), draws))
     for row, values in zip(per_process, arrays, strict=True):
-        rank = math.ceil(share * len(values) - 1e-9) - 1
+        rank = _rank(len(values), share)
         drawn = rng.choice(values, size=(draws, len(values)))
         row[:] = np.partition(drawn, rank, axis=1)[:, rank]
     chosen = rng.integers(len(arrays), size=(draws, len(arrays)))
@@ -50,6 +64,7 @@ def bootstrap_interval(
 
 def relative_noise(processes: Sequence[Sequence[float]]) -> float:
     """Standard error of the mean of the process medians over that mean; 0 for one process."""
+    _check_processes(processes)
     medians = [percentile(p, 0.5) for p in processes]
     if len(medians) < 2:
         return 0.0

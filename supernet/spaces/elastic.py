@@ -80,6 +80,12 @@ class ElasticSpace(SearchSpace):
         theirs = (c.depths[-1], c.embedding_widths[-1], c.widths[-1], c.heads[-1], c.ffns[-1])
         if len(shapes) != 1 or any(y.projected for y in self.source.layers):
             raise InputError("The source of an elastic space must have equal layers, but has not.")
+        sources = [y.source for y in self.source.layers]
+        if sources != list(range(len(sources))):
+            raise InputError(
+                "The layers of the source of an elastic space must be numbered from 0 in order, "
+                f"but got {sources}."
+            )
         if ours != theirs:
             raise InputError(
                 "The largest choices must equal the source's depth, embedding width, width, heads "
@@ -175,8 +181,9 @@ class ElasticSpace(SearchSpace):
 
     def architecture(self, genome: IntArray) -> Architecture:
         """See SearchSpace."""
-        genes = np.asarray(genome, dtype=np.int64)
-        if genes.shape != (len(self.gene_sizes),) or (self.repair(genes[None])[0] != genes).any():
+        genes = np.asarray(genome)
+        whole = np.issubdtype(genes.dtype, np.integer) and genes.shape == (len(self.gene_sizes),)
+        if not whole or (self.repair(genes[None])[0] != genes).any():
             raise InputError(
                 f"A genome must be canonical for gene sizes {self.gene_sizes}, got {genome}."
             )
@@ -234,7 +241,10 @@ class ElasticSpace(SearchSpace):
         return self.build(embedding, layers)
 
     def mutate(self, arch: Architecture, rng: np.random.Generator) -> Architecture:
-        """One to three genes change; a gene of one layer, or of all layers at once."""
+        """One to three genes change; a gene of one layer, or of all layers at once.
+
+        Layers that a greater depth adds are like the last one before.
+        """
         if self.size == 1:
             return arch
         genome = self.genome(arch)
@@ -250,7 +260,12 @@ class ElasticSpace(SearchSpace):
         sizes = np.array(self.gene_sizes)
         kind = int(rng.integers(5))
         if kind < 2:
+            before = self.choices.depths[genes[0]]
             genes[kind] = rng.integers(sizes[kind])
+            added = self.choices.depths[genes[0]] - before
+            if added > 0:
+                end = 2 + 3 * before
+                genes[end : end + 3 * added] = np.tile(genes[end - 3 : end], added)
             return
         column = slice(kind, None, 3)  # the gene of this kind in every layer
         if rng.random() < 0.3:
