@@ -1,0 +1,244 @@
+"""From an architecture and its weights to an ONNX model, written node by node.
+
+Post-LN BERT: ``x = LN(x + attention(x))``, ``x = LN(x + ffn(x))``. Opset 20 is the first with
+``Gelu`` as one node (``LayerNormalization`` is one since 17); IR version 10 goes with it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import assert_never
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from exporters._graph import GraphBuilder
+from fleetfit import (
+    Architecture,
+    FeedForward,
+    InputError,
+    SelfAttention,
+    Weights,
+    Workload,
+    check_weights,
+)
+
+__all__ = ["INPUTS", "IR_VERSION", "OPSET", "OUTPUTS", "emit", "model_bytes"]
+
+OPSET = 20
+IR_VERSION = 10
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+"""Names of the inputs, each int64, batch x seq."""
+OUTPUTS = {
+    "none": "hidden",
+    "masked_lm": "logits",
+    "span": "logits",
+    "classification": "logits",
+    "embedding": "embedding",
+}
+"""Head kind to the name of the one output, float32."""
+
+# exp(-1e9) is exactly 0 in every precision, and unlike the lowest float32 it stays finite in bf16.
+_MASKED = -1e9
+
+
+def emit(
+    arch: Architecture, weights: Weights, *, workload: Workload | None = None
+) -> onnx.ModelProto:
+    """The ONNX model of ``arch``: shapes fixed to ``workload``, else axes "batch" and "seq".
+
+    Inputs as ``INPUTS``; the output is ``hidden`` (batch x seq x width), ``logits`` (masked_lm:
+    batch x seq x vocab; span: batch x seq x outputs; classification: batch x outputs) or
+    ``embedding`` (batch x width). Raises InputError where the weights do not fit or the workload
+    is longer than the positions.
+    """
+    check_weights(arch, weights)
+    longest = arch.embedding.max_positions
+    if workload is not None and workload.seq_len > longest:
+        raise InputError(
+            f"A workload's length must be at most the {longest} positions of the network, "
+            f"but got {workload.seq_len}."
+        )
+    g = GraphBuilder()
+    x = _embed(g, arch, weights, workload)
+    bias = _attention_bias(g)
+    for i, layer in enumerate(arch.layers):
+        if layer.projected:
+            x = g.linear(x, f"layers.{i}.projection", weights)
+        for j, sub in enumerate(layer.sublayers):
+            name = f"layers.{i}.{j}"
+            if isinstance(sub, SelfAttention):
+                y = _attention(g, x, name, (sub, bias, weights))
+            elif isinstance(sub, FeedForward):
+                y = _feed_forward(g, x, name, (sub, arch.activation, weights))
+            else:
+                raise InputError(f"Sub-layers must be emittable, but got {type(sub).__name__}.")
+            residual = g.add("Add", [x, y], f"{name}.residual")
+            x = _norm(g, residual, f"{name}.norm", (arch, weights))
+    _head(g, x, arch, weights)
+    return _model(g, arch, workload)
+
+
+def model_bytes(model: onnx.ModelProto) -> bytes:
+    """The file of a model; the same model gives the same bytes every time."""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _embed(g: GraphBuilder, arch: Architecture, weights: Weights, workload: Workload | None) -> str:
+    table = {part: weights[f"embedding.{part}"] for part in ("tokens", "positions", "segments")}
+    tokens = g.constant("embedding.tokens", table["tokens"])
+    segments = g.constant("embedding.segments", table["segments"])
+    x = g.add("Gather", [tokens, "input_ids"], "embedding.token_vectors")
+    s = g.add("Gather", [segments, "token_type_ids"], "embedding.segment_vectors")
+    if workload is None:
+        positions = g.constant("embedding.positions", table["positions"])
+        length = g.add("Shape", ["input_ids"], "embedding.length", start=1, end=2)
+        zero = g.integers(0)
+        rows = [positions, zero, length, zero]
+        p = g.add("Slice", rows, "embedding.position_vectors")
+    else:
+        p = g.constant("embedding.positions", table["positions"][: workload.seq_len])
+    x = g.add("Add", [x, s], "embedding.with_segments")
+    x = g.add("Add", [x, p], "embedding.sum")
+    return _norm(g, x, "embedding.norm", (arch, weights))
+
+
+def _attention_bias(g: GraphBuilder) -> str:
+    """0 where the mask is 1 and ``_MASKED`` where it is 0: batch x 1 x 1 x seq."""
+    mask = g.add("Cast", ["attention_mask"], "mask.float", to=TensorProto.FLOAT)
+    wide = g.add("Unsqueeze", [mask, g.integers(1, 2)], "mask.wide")
+    padded = g.add("Sub", [g.number(1.0), wide], "mask.padded")
+    return g.add("Mul", [padded, g.number(_MASKED)], "mask.bias")
+
+
+def _attention(
+    g: GraphBuilder, x: str, name: str, given: tuple[SelfAttention, str, Weights]
+) -> str:
+    """Scaled dot product attention; q, k and v come from one product, the scale is in q."""
+    sub, bias, weights = given
+    if sub.score != "sdp":
+        raise InputError(f"SelfAttention.score must be 'sdp' in this version, got {sub.score!r}.")
+    scale = np.float32(1 / math.sqrt(sub.head_dim))
+    parts = ("query", "key", "value")
+    factors = (scale, np.float32(1), np.float32(1))
+    matrices = [weights[f"{name}.{p}.weight"] * f for p, f in zip(parts, factors, strict=True)]
+    biases = [weights[f"{name}.{p}.bias"] * f for p, f in zip(parts, factors, strict=True)]
+    joined = g.affine(x, f"{name}.qkv", np.concatenate(matrices).T, np.concatenate(biases))
+    g.split(joined, [f"{name}.{p}" for p in parts])
+    order = {"query": [0, 2, 1, 3], "key": [0, 2, 3, 1], "value": [0, 2, 1, 3]}
+    shape = g.integers(0, 0, sub.heads, sub.head_dim)
+    q, k, v = (
+        g.add(
+            "Transpose",
+            [g.add("Reshape", [f"{name}.{p}", shape], f"{name}.{p}.split")],
+            f"{name}.{p}.heads",
+            perm=order[p],
+        )
+        for p in parts
+    )
+    scores = g.add("MatMul", [q, k], f"{name}.scores")
+    masked = g.add("Add", [scores, bias], f"{name}.masked")
+    shares = g.add("Softmax", [masked], f"{name}.shares", axis=-1)
+    mixed = g.add("MatMul", [shares, v], f"{name}.mixed")
+    mixed = g.add("Transpose", [mixed], f"{name}.by_position", perm=[0, 2, 1, 3])
+    inner = sub.heads * sub.head_dim
+    joint = g.add("Reshape", [mixed, g.integers(0, 0, inner)], f"{name}.joint")
+    return g.linear(joint, f"{name}.output", weights)
+
+
+def _feed_forward(
+    g: GraphBuilder, x: str, name: str, given: tuple[FeedForward, str, Weights]
+) -> str:
+    sub, activation, weights = given
+    for k in range(len(sub.widths)):
+        x = g.linear(x, f"{name}.linear.{k}", weights)
+        x = _activate(g, x, f"{name}.active.{k}", activation)
+    return g.linear(x, f"{name}.linear.{len(sub.widths)}", weights)
+
+
+def _activate(g: GraphBuilder, x: str, name: str, activation: str) -> str:
+    if activation == "relu":
+        return g.add("Relu", [x], name)
+    approximate = "tanh" if activation == "gelu_tanh" else "none"
+    return g.add("Gelu", [x], name, approximate=approximate)
+
+
+def _norm(g: GraphBuilder, x: str, name: str, given: tuple[Architecture, Weights]) -> str:
+    arch, weights = given
+    scale = g.constant(f"{name}.weight", weights[f"{name}.weight"])
+    shift = g.constant(f"{name}.bias", weights[f"{name}.bias"])
+    return g.add(
+        "LayerNormalization", [x, scale, shift], f"{name}.out", axis=-1, epsilon=arch.norm_eps
+    )
+
+
+def _head(g: GraphBuilder, x: str, arch: Architecture, weights: Weights) -> None:
+    head, output = arch.head, OUTPUTS[arch.head.kind]
+    match head.kind:
+        case "none":
+            g.add("Identity", [x], output)
+        case "masked_lm":
+            _masked_lm(g, x, arch, weights)
+        case "span":
+            g.add("Identity", [g.linear(x, "head.output", weights)], output)
+        case "classification":
+            pooled = _pool(g, x, head.pooling)
+            g.add("Identity", [g.linear(pooled, "head.output", weights)], output)
+        case "embedding":
+            pooled = _pool(g, x, head.pooling)
+            norm = g.add("ReduceL2", [pooled, g.integers(1)], "head.norm", keepdims=1)
+            safe = g.add("Max", [norm, g.number(1e-12)], "head.norm.safe")
+            g.add("Div", [pooled, safe], output)
+        case _:
+            assert_never(head.kind)
+
+
+def _pool(g: GraphBuilder, x: str, pooling: str | None) -> str:
+    """Batch x width: the first state, or the mean of those that are not padding."""
+    if pooling == "first":
+        index = g.constant("head.first", np.array(0, dtype=np.int64))
+        return g.add("Gather", [x, index], "head.pooled", axis=1)
+    row = g.add("Unsqueeze", ["mask.float", g.integers(1)], "head.mask")
+    total = g.add("MatMul", [row, x], "head.sum")
+    total = g.add("Squeeze", [total, g.integers(1)], "head.total")
+    count = g.add("ReduceSum", ["mask.float", g.integers(1)], "head.count", keepdims=1)
+    safe = g.add("Max", [count, g.number(1e-9)], "head.count.safe")
+    return g.add("Div", [total, safe], "head.pooled")
+
+
+def _masked_lm(g: GraphBuilder, x: str, arch: Architecture, weights: Weights) -> None:
+    x = g.linear(x, "head.transform", weights)
+    x = _activate(g, x, "head.active", arch.activation)
+    x = _norm(g, x, "head.norm", (arch, weights))
+    # Gemm reads the word embeddings transposed, so that the file holds them once.
+    rows = g.add("Reshape", [x, g.integers(-1, arch.embedding.width)], "head.rows")
+    bias = g.constant("head.bias", weights["head.bias"])
+    scores = g.add("Gemm", [rows, "embedding.tokens", bias], "head.scores", transB=1)
+    shape = g.add("Shape", ["input_ids"], "head.shape")
+    vocabulary = g.integers(arch.embedding.vocab_size)
+    shape = g.add("Concat", [shape, vocabulary], "head.logits_shape", axis=0)
+    g.add("Reshape", [scores, shape], "logits")
+
+
+def _model(g: GraphBuilder, arch: Architecture, workload: Workload | None) -> onnx.ModelProto:
+    axes: tuple[str | int, str | int] = ("batch", "seq")
+    if workload is not None:
+        axes = (workload.batch, workload.seq_len)
+    last = {
+        "none": (*axes, arch.width),
+        "masked_lm": (*axes, arch.embedding.vocab_size),
+        "span": (*axes, arch.head.outputs),
+        "classification": (axes[0], arch.head.outputs),
+        "embedding": (axes[0], arch.width),
+    }[arch.head.kind]
+    info = helper.make_tensor_value_info
+    inputs = [info(name, TensorProto.INT64, list(axes)) for name in INPUTS]
+    outputs = [info(OUTPUTS[arch.head.kind], TensorProto.FLOAT, list(last))]
+    graph = g.graph(f"fleetfit-{arch.id}", inputs, outputs)
+    return helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="fleetfit",
+    )

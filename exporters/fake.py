@@ -1,0 +1,93 @@
+"""A runtime for tests: ONNX's own reference evaluator in numpy, slow and with no options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from exporters._file import existing, write_onnx
+from exporters.runtime import (
+    Artifact,
+    Inputs,
+    Outputs,
+    Runtime,
+    Session,
+    check_target,
+    model_shape,
+    wrong_inputs,
+)
+from fleetfit import DeviceInfo, InputError, RuntimeName, Target, Workload
+
+__all__ = ["FakeRuntime"]
+
+
+class FakeRuntime(Runtime):
+    """Answers to the name of ONNX Runtime, so that targets need no name of their own."""
+
+    @property
+    def name(self) -> RuntimeName:
+        """See Runtime."""
+        return "onnxruntime"
+
+    def available(self) -> bool:
+        """See Runtime."""
+        return True
+
+    def version(self) -> str:
+        """See Runtime."""
+        return str(onnx.__version__)
+
+    def targets(self, device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
+        """See Runtime."""
+        return (Target(runtime=self.name, threads=threads),)
+
+    def build(
+        self, model: onnx.ModelProto, target: Target, workload: Workload, directory: Path
+    ) -> Artifact:
+        """See Runtime."""
+        check_target(self.name, ("fp32",), target)
+        return write_onnx(model, target, workload, directory)
+
+    def load(self, artifact: Artifact) -> Session:
+        """See Runtime."""
+        check_target(self.name, ("fp32",), artifact.target)
+        path = existing(artifact)
+        try:
+            model = onnx.load(path)
+            onnx.checker.check_model(model)
+        except Exception as exc:  # protobuf's decoding error has no public class
+            raise InputError(f"The evaluator must be able to read {path}: {exc}") from exc
+        return _FakeSession(model, artifact.target)
+
+
+class _FakeSession(Session):
+    def __init__(self, model: Any, target: Target) -> None:
+        from onnx.reference import ReferenceEvaluator
+
+        self._shape = model_shape(model)
+        self._evaluator = ReferenceEvaluator(model)
+        self._names = tuple(i.name for i in model.graph.input)
+        self._target = target
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        return self._shape
+
+    @property
+    def properties(self) -> dict[str, str]:
+        return {"threads": str(self._target.threads)}
+
+    def run(self, inputs: Inputs) -> Outputs:
+        wrong = ValueError(f"expected {self._names} of shape {self._shape or 'batch x seq'}")
+        shapes = {a.shape for a in inputs.values()}
+        if set(inputs) != set(self._names) or len(shapes) != 1:
+            raise wrong_inputs(inputs, wrong)
+        if self._shape is not None and shapes != {self._shape}:
+            raise wrong_inputs(inputs, wrong)
+        try:
+            values = self._evaluator.run(None, dict(inputs))
+        except Exception as exc:  # whatever numpy raises inside an operator
+            raise wrong_inputs(inputs, exc) from exc
+        return dict(zip(self._evaluator.output_names, values, strict=True))

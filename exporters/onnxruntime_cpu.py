@@ -1,0 +1,171 @@
+"""ONNX Runtime on the processor, fp32."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from exporters._file import existing, write_onnx
+from exporters.runtime import (
+    Artifact,
+    Inputs,
+    Outputs,
+    Runtime,
+    Session,
+    check_affinity,
+    check_read_back,
+    check_target,
+    wrong_inputs,
+)
+from fleetfit import (
+    DeviceInfo,
+    FleetfitError,
+    InputError,
+    RuntimeMissing,
+    RuntimeName,
+    SurroundingsError,
+    Target,
+    Workload,
+)
+
+__all__ = ["OnnxRuntimeCpu"]
+
+_SPINNING = "session.intra_op.allow_spinning"
+_ERRORS: dict[str, type[FleetfitError]] = {
+    "DeviceReset": SurroundingsError,
+    "EPFail": SurroundingsError,
+    "EngineError": SurroundingsError,
+    "Fail": SurroundingsError,
+    "InvalidArgument": InputError,
+    "InvalidGraph": InputError,
+    "InvalidProtobuf": InputError,
+    "ModelLoadCanceled": SurroundingsError,
+    "ModelLoaded": SurroundingsError,
+    "ModelRequiresCompilation": InputError,
+    "NoModel": InputError,
+    "NoSuchFile": InputError,
+    "NotFound": InputError,
+    "NotImplemented": InputError,
+    "RuntimeException": SurroundingsError,
+}
+"""Vendor exception to ours while loading; one that is not here is the surroundings' too."""
+
+
+class OnnxRuntimeCpu(Runtime):
+    """Sequential execution, one pool of ``target.threads`` threads, all optimisations."""
+
+    @property
+    def name(self) -> RuntimeName:
+        """See Runtime."""
+        return "onnxruntime"
+
+    def available(self) -> bool:
+        """See Runtime."""
+        return importlib.util.find_spec("onnxruntime") is not None
+
+    def version(self) -> str:
+        """See Runtime."""
+        return str(_library().__version__)
+
+    def targets(self, device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
+        """See Runtime."""
+        return (Target(runtime=self.name, threads=threads),) if self.available() else ()
+
+    def build(
+        self, model: onnx.ModelProto, target: Target, workload: Workload, directory: Path
+    ) -> Artifact:
+        """See Runtime; the artefact is the ONNX file."""
+        check_target(self.name, ("fp32",), target)
+        return write_onnx(model, target, workload, directory)
+
+    def load(self, artifact: Artifact) -> Session:
+        """See Runtime."""
+        target = artifact.target
+        check_target(self.name, ("fp32",), target)
+        check_affinity(target)
+        library = _library()
+        path = existing(artifact)
+        options = _options(library, target)
+        try:
+            session = library.InferenceSession(
+                path, sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as exc:  # the vendor's classes share no base but Exception
+            kind = _ERRORS.get(type(exc).__name__, SurroundingsError)
+            said = " ".join(str(exc).split())[:300]
+            raise kind(f"ONNX Runtime must be able to load {path}, but says: {said}") from exc
+        loaded = _OrtSession(session)
+        check_read_back(target, _wanted(target), loaded.properties)
+        return loaded
+
+
+class _OrtSession(Session):
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._outputs = [o.name for o in session.get_outputs()]
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        batch, seq = self._session.get_inputs()[0].shape
+        return (batch, seq) if isinstance(batch, int) and isinstance(seq, int) else None
+
+    @property
+    def properties(self) -> dict[str, str]:
+        options = self._session.get_session_options()
+        return {
+            "execution_mode": options.execution_mode.name,
+            "graph_optimization_level": options.graph_optimization_level.name,
+            "inter_op_num_threads": str(options.inter_op_num_threads),
+            "intra_op_num_threads": str(options.intra_op_num_threads),
+            "providers": ",".join(self._session.get_providers()),
+            _SPINNING: options.get_session_config_entry(_SPINNING),
+        }
+
+    def run(self, inputs: Inputs) -> Outputs:
+        try:
+            values = self._session.run(self._outputs, inputs)
+        except Exception as exc:  # as in load
+            if "alloc" in str(exc).lower():
+                raise SurroundingsError("Memory must suffice to run the network.") from exc
+            raise wrong_inputs(inputs, exc) from exc
+        return dict(zip(self._outputs, values, strict=True))
+
+
+def _wanted(target: Target) -> dict[str, str]:
+    return {
+        "execution_mode": "ORT_SEQUENTIAL",
+        "graph_optimization_level": "ORT_ENABLE_ALL",
+        "inter_op_num_threads": "1",
+        "intra_op_num_threads": str(target.threads),
+        "providers": "CPUExecutionProvider",
+        _SPINNING: "1" if target.spinning else "0",
+    }
+
+
+def _options(library: Any, target: Target) -> Any:
+    options = library.SessionOptions()
+    options.execution_mode = library.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = library.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = target.threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry(_SPINNING, "1" if target.spinning else "0")
+    # Errors come back as exceptions; the log would only repeat them on stderr.
+    options.log_severity_level = 4
+    return options
+
+
+def _library() -> Any:
+    # Official wheels report usage by default from 1.29 on.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as exc:
+        raise RuntimeMissing(
+            "ONNX Runtime must be installed for this target, but it is not: "
+            "pip install onnxruntime."
+        ) from exc
+    return onnxruntime

@@ -1,0 +1,178 @@
+"""OpenVINO on the processor, fp32 and bf16. Left alone it would choose bf16 silently."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from exporters._file import existing, write_onnx
+from exporters.runtime import (
+    Artifact,
+    Inputs,
+    Outputs,
+    Runtime,
+    Session,
+    check_affinity,
+    check_read_back,
+    check_target,
+    wrong_inputs,
+)
+from fleetfit import (
+    DeviceInfo,
+    InputError,
+    RuntimeMissing,
+    RuntimeName,
+    SurroundingsError,
+    Target,
+    Workload,
+)
+
+__all__ = ["OpenVinoCpu"]
+
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+_TYPE_NAMES = {"float32": "f32", "bfloat16": "bf16"}
+
+
+class OpenVinoCpu(Runtime):
+    """One stream, latency hint, ``target.threads`` threads that are not pinned to cores."""
+
+    @property
+    def name(self) -> RuntimeName:
+        """See Runtime."""
+        return "openvino"
+
+    def available(self) -> bool:
+        """See Runtime."""
+        return importlib.util.find_spec("openvino") is not None
+
+    def version(self) -> str:
+        """See Runtime."""
+        return str(_library().__version__)
+
+    def targets(self, device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
+        """See Runtime; bf16 only where the processor multiplies it natively."""
+        if not self.available():
+            return ()
+        fp32 = Target(runtime=self.name, threads=threads)
+        bf16 = Target(runtime=self.name, precision="bf16", threads=threads)
+        return (fp32, bf16) if device.has_bf16 else (fp32,)
+
+    def build(
+        self, model: onnx.ModelProto, target: Target, workload: Workload, directory: Path
+    ) -> Artifact:
+        """See Runtime; the artefact is the ONNX file."""
+        _check(target)
+        return write_onnx(model, target, workload, directory)
+
+    def load(self, artifact: Artifact) -> Session:
+        """See Runtime; bf16 on a processor without it is a SurroundingsError."""
+        target = artifact.target
+        _check(target)
+        check_affinity(target)
+        core = _core()
+        if target.precision == "bf16" and "BF16" not in capabilities():
+            raise SurroundingsError(
+                "The processor must multiply bf16 natively for this target, but it does not; "
+                "choose fp32."
+            )
+        path = existing(artifact)
+        wanted = _wanted(target)
+        try:
+            model = core.read_model(path)
+        except Exception as exc:  # OpenVINO raises plain RuntimeError for everything
+            said = " ".join(str(exc).split())[:300]
+            raise InputError(f"OpenVINO must be able to read {path}, but says: {said}") from exc
+        try:
+            compiled = core.compile_model(model, "CPU", wanted)
+        except Exception as exc:  # as above
+            said = " ".join(str(exc).split())[:300]
+            raise SurroundingsError(
+                f"OpenVINO must be able to compile {path}, but says: {said}"
+            ) from exc
+        loaded = _OpenVinoSession(compiled)
+        check_read_back(target, wanted, loaded.properties)
+        return loaded
+
+
+class _OpenVinoSession(Session):
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+        self._request = compiled.create_infer_request()
+        self._outputs = [o.get_any_name() for o in compiled.outputs]
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        shape = self._compiled.inputs[0].get_partial_shape()
+        if shape.is_dynamic:
+            return None
+        batch, seq = (int(d.get_length()) for d in shape)
+        return batch, seq
+
+    @property
+    def properties(self) -> dict[str, str]:
+        return {key: _text(self._compiled.get_property(key)) for key in _READ}
+
+    def run(self, inputs: Inputs) -> Outputs:
+        try:
+            result = self._request.infer(inputs, share_inputs=True)
+        except Exception as exc:  # as in load
+            if "alloc" in str(exc).lower():
+                raise SurroundingsError("Memory must suffice to run the network.") from exc
+            raise wrong_inputs(inputs, exc) from exc
+        return {name: result[i] for i, name in enumerate(self._outputs)}
+
+
+def _wanted(target: Target) -> dict[str, str]:
+    return {
+        "ENABLE_CPU_PINNING": "NO",
+        "EXECUTION_MODE_HINT": "PERFORMANCE",
+        "INFERENCE_NUM_THREADS": str(target.threads),
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[target.precision],
+        "NUM_STREAMS": "1",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+
+
+_READ = (*_wanted(Target(runtime="openvino")), "EXECUTION_DEVICES", "ENABLE_HYPER_THREADING")
+
+
+def _text(value: Any) -> str:
+    """A property as the text it is set by."""
+    if isinstance(value, bool):
+        return "YES" if value else "NO"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    if hasattr(value, "get_type_name"):
+        return _TYPE_NAMES.get(value.to_string(), str(value.get_type_name()))
+    return str(getattr(value, "name", value))
+
+
+def _check(target: Target) -> None:
+    check_target("openvino", tuple(_PRECISIONS), target)
+    if target.spinning:
+        raise InputError("OpenVINO's threads never spin, so a target must not ask for it.")
+
+
+def capabilities() -> tuple[str, ...]:
+    """What OpenVINO says the processor can do natively, as in BF16."""
+    return tuple(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+@functools.cache
+def _core() -> Any:
+    return _library().Core()
+
+
+def _library() -> Any:
+    try:
+        import openvino
+    except ImportError as exc:
+        raise RuntimeMissing(
+            "OpenVINO must be installed for this target, but it is not: "
+            "pip install 'fleetfit[openvino]'."
+        ) from exc
+    return openvino

@@ -1,0 +1,159 @@
+"""What a runtime is to this project: it builds an artefact, loads it, and says how it runs."""
+
+from __future__ import annotations
+
+import abc
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from fleetfit import DeviceInfo, InputError, RuntimeName, SurroundingsError, Target, Workload
+
+__all__ = ["Artifact", "Inputs", "Outputs", "Runtime", "Session"]
+
+Inputs = Mapping[str, npt.NDArray[np.int64]]
+Outputs = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Artifact:
+    """A file that a runtime loads, made for one target and workload."""
+
+    target: Target
+    workload: Workload
+    path: str
+    """The file, as in ``.../model.onnx``."""
+    file_bytes: int
+    sha256: str
+    """Of the file, hexadecimal."""
+
+    def __post_init__(self) -> None:
+        """A file that is not empty, and a whole hash."""
+        if self.file_bytes < 1 or len(self.sha256) != 64:
+            raise InputError(
+                "An artefact must have a file of at least 1 byte and a SHA-256 of 64 digits, "
+                f"but got {self.file_bytes} and {self.sha256!r}."
+            )
+
+
+class Session(abc.ABC):
+    """A loaded network. Not shared between threads."""
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, int] | None:
+        """(batch, seq) where the network takes no other, else None."""
+
+    @property
+    @abc.abstractmethod
+    def properties(self) -> dict[str, str]:
+        """Every option that changes how it runs, read back from the loaded object."""
+
+    @abc.abstractmethod
+    def run(self, inputs: Inputs) -> Outputs:
+        """Run once: int64 batch x seq in, name to float32 array out.
+
+        Raises InputError for inputs that do not fit the network, SurroundingsError where the
+        machine fails.
+        """
+
+
+class Runtime(abc.ABC):
+    """Builds and loads. Nothing is imported before it is used; no vendor exception gets out."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> RuntimeName:
+        """As in ``Target.runtime``."""
+
+    @abc.abstractmethod
+    def available(self) -> bool:
+        """Whether the library is installed."""
+
+    @abc.abstractmethod
+    def version(self) -> str:
+        """Version of the library; raises RuntimeMissing."""
+
+    @abc.abstractmethod
+    def targets(self, device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
+        """What it can run on the device, one target per precision; none if not installed."""
+
+    @abc.abstractmethod
+    def build(
+        self, model: onnx.ModelProto, target: Target, workload: Workload, directory: Path
+    ) -> Artifact:
+        """Write the artefact into ``directory``.
+
+        Raises InputError where the target is not this runtime's or the model's shapes are not
+        those of target and workload, SurroundingsError where the disk refuses.
+        """
+
+    @abc.abstractmethod
+    def load(self, artifact: Artifact) -> Session:
+        """Load with the target's options and read them back.
+
+        Raises InputError for a missing or damaged file, RuntimeMissing, and SurroundingsError
+        where the machine cannot do it or an option was not taken.
+        """
+
+
+def model_shape(model: onnx.ModelProto) -> tuple[int, int] | None:
+    """(batch, seq) of a model with fixed shapes, None for one with named axes."""
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    if len(dims) == 2 and all(d.HasField("dim_value") for d in dims):
+        return dims[0].dim_value, dims[1].dim_value
+    return None
+
+
+def check_target(name: RuntimeName, precisions: tuple[str, ...], target: Target) -> None:
+    """Raise InputError unless ``target`` belongs to the runtime and its precisions."""
+    if target.runtime != name or target.precision not in precisions:
+        raise InputError(
+            f"A target of {name} must have one of the precisions {', '.join(precisions)}, "
+            f"but got {target}."
+        )
+
+
+def check_shapes(model: onnx.ModelProto, target: Target, workload: Workload) -> None:
+    """Raise InputError unless the model's shapes are those that the target names."""
+    shape = model_shape(model)
+    wanted = (workload.batch, workload.seq_len) if target.shapes == "fixed" else None
+    if shape != wanted:
+        raise InputError(
+            f"A model for {target} must have {target.shapes} shapes ({wanted or 'named axes'}), "
+            f"but got {shape or 'named axes'}; emit it for this target."
+        )
+
+
+def check_affinity(target: Target) -> None:
+    """Raise SurroundingsError unless this process is pinned as the target says."""
+    if not target.affinity:
+        return
+    pinned = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    if pinned != sorted(target.affinity):
+        raise SurroundingsError(
+            f"The process must be pinned to cores {sorted(target.affinity)}, but may use {pinned}; "
+            "pin it first, as with taskset -c."
+        )
+
+
+def check_read_back(target: Target, wanted: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Raise SurroundingsError unless every option reads back as it was set."""
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise SurroundingsError(
+                f"{target} must run with {key}={value}, but the loaded network says "
+                f"{found.get(key)}; choose another target for this machine."
+            )
+
+
+def wrong_inputs(inputs: Inputs, exc: Exception) -> InputError:
+    """The error for inputs that a runtime refused."""
+    shapes = {name: f"{a.dtype}{list(a.shape)}" for name, a in sorted(inputs.items())}
+    said = " ".join(str(exc).split())[:300]
+    return InputError(f"Inputs must be int64 arrays that fit the network, but got {shapes}: {said}")
