@@ -1,0 +1,99 @@
+"""One measurement at a time per machine, and the scratch directory that belongs to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from devices.describe import require_linux
+from fleetfit import SurroundingsError
+
+__all__ = ["machine_lock", "scratch_directory"]
+
+_NAME: Final = "fleetfit-measuring.lock"
+_LOOK_AGAIN_S: Final = 0.1
+
+
+@contextlib.contextmanager
+def machine_lock(who: str, *, timeout_s: float = 60.0, path: Path | None = None) -> Iterator[Path]:
+    """Hold the machine's measuring lock for the block; yields the lock's path.
+
+    ``who`` names the holder to others. Waits up to ``timeout_s``, then raises SurroundingsError
+    with the holder's name. The lock ends with its process, however that ends.
+    """
+    require_linux("Measurements")
+    path = path or Path(tempfile.gettempdir()) / _NAME
+    handle = _open(path)
+    try:
+        _acquire(handle, path, timeout_s)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{who} (process {os.getpid()})".encode(), 0)
+        yield path
+        os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def scratch_directory(lock: Path) -> Iterator[Path]:
+    """A temporary directory for big files, removed at the end.
+
+    Must be used by the holder of ``lock``: what an earlier holder left behind when it was killed
+    is removed first.
+    """
+    prefix = f"{lock.name}-"
+    for left in lock.parent.glob(f"{prefix}*"):
+        if left.is_dir() and not left.is_symlink() and left.stat().st_uid == os.getuid():
+            shutil.rmtree(left, ignore_errors=True)
+    try:
+        holder = tempfile.TemporaryDirectory(
+            dir=lock.parent, prefix=prefix, ignore_cleanup_errors=True
+        )
+    except OSError as exc:
+        raise SurroundingsError(
+            f"{lock.parent} must be writable, but the system says: {exc.strerror}; "
+            "free space or set TMPDIR to another place."
+        ) from exc
+    with holder as name:
+        yield Path(name)
+
+
+def _open(path: Path) -> int:
+    # First without O_CREAT: in a sticky directory Linux refuses it for another user's file.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with contextlib.suppress(PermissionError):
+            os.fchmod(handle, 0o666)  # whatever the umask: other users measure here too
+    except OSError as exc:
+        raise SurroundingsError(
+            f"The lock {path} must be writable, but the system says: {exc.strerror}; "
+            "set TMPDIR to a writable place."
+        ) from exc
+    return handle
+
+
+def _acquire(handle: int, path: Path, timeout_s: float) -> None:
+    import fcntl  # not there on Windows
+
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                holder = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
+                raise SurroundingsError(
+                    f"One measurement at a time must hold on a machine, but {holder} has been "
+                    f"measuring for the {timeout_s:g} s waited; wait for it or stop it "
+                    f"(lock: {path})."
+                ) from None
+        time.sleep(_LOOK_AGAIN_S)

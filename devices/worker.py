@@ -1,0 +1,209 @@
+"""A child process that answers requests over pipes of its own, under hard timeouts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+import fleetfit.errors
+from devices.child import PARENT, RESULT_FD
+from fleetfit import FleetfitError, SurroundingsError, dumps
+
+__all__ = ["Worker", "child_environment"]
+
+# Nothing else of the parent's environment reaches a child: thread counts, allocator settings and
+# the like would change what is measured.
+_PASSED: Final = (
+    "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH",
+    "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV",
+)  # fmt: skip
+_SET: Final = {
+    "ORT_DISABLE_TELEMETRY": "1",  # on by default in the official wheels since 1.29
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's own pool has no business beside a runtime's
+    "PYTHONHASHSEED": "0",
+    "PYTHONUNBUFFERED": "1",
+}
+_CLOSE_S: Final = 5.0
+
+
+def child_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The whitelisted part of ``environment`` and our own settings."""
+    return {k: environment[k] for k in _PASSED if k in environment} | _SET
+
+
+class Worker:
+    """One ``python -m module`` child whose main calls ``devices.child.serve``.
+
+    Requests are answered one after the other; the parent blocks without polling. After a crash, a
+    timeout or garbage the child is killed, SurroundingsError is raised, and so it is from then on.
+    Use as a context manager; the child also dies with its parent. The thread that makes a worker
+    must outlive it.
+    """
+
+    def __init__(self, module: str) -> None:
+        """Start the child; raises SurroundingsError where the system refuses."""
+        self.module = module
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill
+        self._result, write_end = os.pipe()
+        settings = {RESULT_FD: str(write_end), PARENT: str(os.getpid())}
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                env=child_environment() | settings,
+                pass_fds=(write_end,),
+                start_new_session=True,
+            )
+        except OSError as exc:
+            os.close(self._result)
+            self._log.close()
+            raise SurroundingsError(
+                f"The child process {module} must start, but the system says: {exc.strerror}; "
+                "free memory or processes and try again."
+            ) from exc
+        finally:
+            os.close(write_end)
+        assert self._process.stdin is not None
+        self._stdin = self._process.stdin
+        os.set_blocking(self._stdin.fileno(), False)
+        os.set_blocking(self._result, False)
+        self._open = True
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child."""
+        return self._process.pid
+
+    def request(self, job: object, *, timeout_s: float) -> Any:
+        """Send ``job`` as JSON and return the result as plain JSON data.
+
+        Raises what the child raised where it is of our error tree; SurroundingsError for a crash,
+        a timeout, garbage or any other exception in the child.
+        """
+        if not self._open:
+            raise SurroundingsError(f"The child {self.module} must be running, but it has ended.")
+        try:
+            line = self._exchange(dumps(job).encode() + b"\n", time.monotonic() + timeout_s)
+        except TimeoutError:
+            self.kill()
+            raise SurroundingsError(
+                f"The child {self.module} must answer within {timeout_s:g} s, but did not and was "
+                "stopped; try again on a quieter machine or leave this target out."
+            ) from None
+        except BaseException:
+            self.kill()
+            raise
+        return self._read(line)
+
+    def close(self) -> None:
+        """End the child: stdin closes, and what is left after a few seconds is killed."""
+        if not self._open:
+            return
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_CLOSE_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the child and everything it started, at once."""
+        if not self._open:
+            return
+        self._open = False
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        os.close(self._result)
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        """The worker itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the child: in peace after a good block, at once after an error."""
+        if kind is None:
+            self.close()
+        else:
+            self.kill()
+
+    def _exchange(self, data: bytes, deadline: float) -> bytes:
+        """Write ``data`` and read one line; sleeps in the kernel until a pipe is ready."""
+        received = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._result, selectors.EVENT_READ)
+            selector.register(self._stdin, selectors.EVENT_WRITE)
+            while not received.endswith(b"\n"):
+                ready = selector.select(max(0.0, deadline - time.monotonic()))
+                if not ready and time.monotonic() >= deadline:
+                    raise TimeoutError
+                for key, _ in ready:
+                    if key.fileobj is self._stdin:
+                        data = data[self._write(data) :]
+                        if not data:
+                            selector.unregister(self._stdin)
+                    else:
+                        chunk = os.read(self._result, 1 << 16)
+                        if not chunk:
+                            raise self._crash()
+                        received += chunk
+        return received
+
+    def _write(self, data: bytes) -> int:
+        try:
+            return os.write(self._stdin.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except BrokenPipeError:
+            raise self._crash() from None
+
+    def _crash(self) -> SurroundingsError:
+        """The error for a child that is gone; its last printed line is part of it."""
+        try:
+            code = self._process.wait(_CLOSE_S)
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        except subprocess.TimeoutExpired:
+            how = "its result pipe closed"
+        self._log.seek(0)
+        lines = self._log.read()[-2000:].decode(errors="replace").split("\n")
+        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return SurroundingsError(
+            f"The child {self.module} must answer, but it ended with {how}"
+            + (f", saying last: {said[:300]!r}." if said else ".")
+        )
+
+    def _read(self, line: bytes) -> Any:
+        try:
+            reply = json.loads(line)
+            if "result" in reply:
+                return reply["result"]
+            name, message = reply["error"], reply["message"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            self.kill()
+            raise SurroundingsError(
+                f"The child {self.module} must answer in JSON, but sent {line[:60]!r}; "
+                "it was stopped."
+            ) from None
+        known = getattr(fleetfit.errors, str(name), None)
+        if isinstance(known, type) and issubclass(known, FleetfitError):
+            raise known(message)
+        raise SurroundingsError(f"The child {self.module} must answer, but failed: {message}")

@@ -1,0 +1,101 @@
+"""The timing loop: one synchronous call between two readings of a nanosecond clock."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from fleetfit.statistics import bootstrap_interval
+from profiler.protocol import VerifyProtocol
+
+__all__ = ["TimingLoop", "has_settled", "is_steady", "quiet_gc"]
+
+_CAPACITY: Final = 1 << 16
+_DRAWS: Final = 200
+_BOOTSTRAP_SAMPLES: Final = 4000
+
+
+@contextlib.contextmanager
+def quiet_gc() -> Iterator[None]:
+    """Collect once, then keep the garbage collector out of the block."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+class TimingLoop:
+    """Calls ``run`` with each of ``inputs`` in turn and times every call."""
+
+    def __init__(self, run: Callable[[Any], object], inputs: Sequence[Any]) -> None:
+        """``run`` must return only when its result is there."""
+        self._run, self._inputs, self._next = run, inputs, 0
+        self._clock_ns = np.empty(_CAPACITY, dtype=np.int64)  # preallocated: no growth inside
+
+    def sample(self, *, seconds: float, runs: int = 1) -> tuple[float, ...]:
+        """Seconds of single calls: at least ``runs`` of them and until ``seconds`` have passed.
+
+        At most 65,536 samples, so that very short calls end too. Call inside ``quiet_gc``.
+        """
+        run, inputs, times, now = self._run, self._inputs, self._clock_ns, time.perf_counter_ns
+        runs = min(runs, _CAPACITY)
+        count, at, pool = 0, self._next, len(inputs)
+        end = now() + int(seconds * 1e9)
+        while count < _CAPACITY:
+            chosen = inputs[at]
+            start = now()
+            run(chosen)
+            stop = now()
+            times[count] = stop - start
+            count += 1
+            at = (at + 1) % pool
+            if stop >= end and count >= runs:
+                break
+        self._next = at
+        # A call shorter than the clock's step counts as one step, so that samples stay positive.
+        return tuple((np.maximum(times[:count], 1) / 1e9).tolist())
+
+
+def has_settled(samples_s: Sequence[float], protocol: VerifyProtocol) -> bool:
+    """Whether the last ``settle_runs`` runs are like the same number before them (after pyperf)."""
+    size = protocol.settle_runs
+    if len(samples_s) < 2 * size:
+        return False
+    recent = np.asarray(samples_s[-2 * size :])
+    before, after = recent[:size], recent[size:]
+    first, second = (np.quantile(half, [0.25, 0.75]) for half in (before, after))
+    if np.any(np.abs(second - first) > protocol.settle_quartiles * first):
+        return False
+    scale = float(np.median(before))
+    spread = [float(np.median(np.abs(half - np.median(half)))) for half in (before, after)]
+    return abs(spread[1] - spread[0]) <= protocol.settle_mad * scale
+
+
+def is_steady(samples_s: Sequence[float], protocol: VerifyProtocol) -> bool:
+    """Whether sampling may stop: long enough, many enough, a narrow interval, level windows."""
+    values = np.asarray(samples_s)
+    ends = np.cumsum(values)
+    if len(values) < protocol.min_samples or ends[-1] < protocol.sample_s:
+        return False
+    length = max(protocol.window_s, 5 * float(np.median(values)))
+    window = ((ends[-1] - ends) / length).astype(np.int64)  # 0: the last one
+    if window[0] < 2:
+        return False
+    levels = [float(np.median(values[window == k])) for k in range(3) if np.any(window == k)]
+    if len(levels) < 3 or max(levels) > protocol.window_ratio * min(levels):
+        return False
+    # The interval of evenly spaced samples is at least as wide as that of all of them.
+    chosen = values[:: -(-len(values) // _BOOTSTRAP_SAMPLES)]
+    low, high = bootstrap_interval([chosen.tolist()], draws=_DRAWS)
+    return (high - low) / 2 <= protocol.half_width * float(np.median(values))
