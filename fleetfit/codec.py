@@ -75,12 +75,12 @@ def check_literals(value: Any) -> None:
 
     Called from ``__post_init__``: what the type checker promises also holds for input.
     """
-    for name, options in _literals(type(value)):
+    cls: type = type(value)
+    for name, options in _literals(cls):
         given = getattr(value, name)
         if given not in options:
             shown = ", ".join(map(repr, options))
-            where = f"{type(value).__name__}.{name}"
-            raise InputError(f"{where} must be one of {shown}, but got {given!r}.")
+            raise InputError(f"{cls.__name__}.{name} must be one of {shown}, but got {given!r}.")
 
 
 @functools.cache
