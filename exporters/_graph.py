@@ -36,6 +36,13 @@ class GraphBuilder:
             helper.make_node("Split", [value], parts, name=parts[0], axis=-1, num_outputs=count)
         )
 
+    def end(self, output: str) -> None:
+        """Give the output of the last node the name ``output`` of the graph's output.
+
+        An ``Identity`` would do too, but a runtime that drops it may drop the name with it.
+        """
+        self._nodes[-1].output[0] = output
+
     def constant(self, name: str, array: npt.NDArray[Any]) -> str:
         """Keep ``array`` (float32 or int64) in the file under ``name``, once; returns the name."""
         if name not in self._initializers:

@@ -77,6 +77,7 @@ def emit(
             residual = g.add("Add", [x, y], f"{name}.residual")
             x = _norm(g, residual, f"{name}.norm", (arch, weights))
     _head(g, x, arch, weights)
+    g.end(OUTPUTS[arch.head.kind])
     return _model(g, arch, workload)
 
 
@@ -174,22 +175,22 @@ def _norm(g: GraphBuilder, x: str, name: str, given: tuple[Architecture, Weights
 
 
 def _head(g: GraphBuilder, x: str, arch: Architecture, weights: Weights) -> None:
-    head, output = arch.head, OUTPUTS[arch.head.kind]
+    """Append the head; the output of its last node (or of the body's) is the graph's."""
+    head = arch.head
     match head.kind:
         case "none":
-            g.add("Identity", [x], output)
+            pass
         case "masked_lm":
             _masked_lm(g, x, arch, weights)
         case "span":
-            g.add("Identity", [g.linear(x, "head.output", weights)], output)
+            g.linear(x, "head.output", weights)
         case "classification":
-            pooled = _pool(g, x, head.pooling)
-            g.add("Identity", [g.linear(pooled, "head.output", weights)], output)
+            g.linear(_pool(g, x, head.pooling), "head.output", weights)
         case "embedding":
             pooled = _pool(g, x, head.pooling)
             norm = g.add("ReduceL2", [pooled, g.integers(1)], "head.norm", keepdims=1)
             safe = g.add("Max", [norm, g.number(1e-12)], "head.norm.safe")
-            g.add("Div", [pooled, safe], output)
+            g.add("Div", [pooled, safe], "head.unit")
         case _:
             assert_never(head.kind)
 
@@ -218,7 +219,7 @@ def _masked_lm(g: GraphBuilder, x: str, arch: Architecture, weights: Weights) ->
     shape = g.add("Shape", ["input_ids"], "head.shape")
     vocabulary = g.integers(arch.embedding.vocab_size)
     shape = g.add("Concat", [shape, vocabulary], "head.logits_shape", axis=0)
-    g.add("Reshape", [scores, shape], "logits")
+    g.add("Reshape", [scores, shape], "head.by_position")
 
 
 def _model(g: GraphBuilder, arch: Architecture, workload: Workload | None) -> onnx.ModelProto:
