@@ -1,0 +1,28 @@
+"""Cost of an architecture without running it, with its uncertainty."""
+
+from predictors.base import Predictor
+from predictors.constant import ConstantPredictor
+from predictors.cost import CostPredictor
+from predictors.exact import FileSize, ParameterCount
+from predictors.learning import evaluate, learn
+from predictors.metric import CostMetric
+from predictors.model import CostSettings
+from predictors.prediction import Prediction
+from predictors.provenance import Provenance
+from predictors.report import Errors, Report
+
+__all__ = [
+    "ConstantPredictor",
+    "CostMetric",
+    "CostPredictor",
+    "CostSettings",
+    "Errors",
+    "FileSize",
+    "ParameterCount",
+    "Prediction",
+    "Predictor",
+    "Provenance",
+    "Report",
+    "evaluate",
+    "learn",
+]

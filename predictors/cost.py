@@ -1,0 +1,118 @@
+"""Latency or memory of many targets, learned from measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fleetfit.device import DeviceInfo
+from fleetfit.errors import InputError
+from fleetfit.query import Query, Target, Workload
+from fleetfit.table import LayerTable
+from predictors.base import Predictor, grouped
+from predictors.checks import checked_rows
+from predictors.metric import CostMetric
+from predictors.model import CostModel, CostSettings, Rows, fit_model
+from predictors.prediction import FloatArray, Prediction
+from predictors.provenance import Provenance
+from predictors.report import Report
+from predictors.storage import Stored, read_stored, write_stored
+
+__all__ = ["LEAST_ROWS", "CostPredictor"]
+
+LEAST_ROWS = 8
+"""Networks per target and workload below which nothing is learned."""
+
+
+class CostPredictor(Predictor):
+    """One roofline, correction and interval for each (target, workload) it was fitted on.
+
+    ``models_`` (after ``fit``): (target, workload) to CostModel.
+    """
+
+    def __init__(
+        self,
+        *,
+        metric: CostMetric,
+        provenance: Provenance | None = None,
+        settings: CostSettings | None = None,
+    ) -> None:
+        """Store the settings; nothing is learned yet."""
+        self.metric = metric
+        self.provenance = provenance or Provenance()
+        self.settings = settings or CostSettings()
+        self.models_: dict[tuple[Target, Workload], CostModel] = {}
+
+    def fit(
+        self, queries: Sequence[Query], y: npt.ArrayLike, *, noise: npt.ArrayLike | None = None
+    ) -> Self:
+        """See Predictor; at least LEAST_ROWS different networks to test on for each pair."""
+        values, noises = checked_rows(queries, y, noise)
+        models = {}
+        for key, chosen in grouped(queries).items():
+            architectures = [queries[i].architecture for i in chosen]
+            _, groups = np.unique([a.cost_id for a in architectures], return_inverse=True)
+            tested = len(np.unique(groups[np.isfinite(noises[chosen])]))
+            if tested < LEAST_ROWS:
+                raise InputError(
+                    f"At least {LEAST_ROWS} networks with a stable {self.metric} must be measured "
+                    f"on {key[0]} ({key[1]}), but got {tested}; profile more."
+                )
+            rows = Rows(
+                table=LayerTable.of(architectures),
+                y=values[chosen],
+                noise=noises[chosen],
+                groups=groups.astype(np.int64),
+            )
+            models[key] = fit_model(rows, key, metric=self.metric, settings=self.settings)
+        self.models_ = models
+        return self
+
+    def predict_table(self, table: LayerTable, target: Target, workload: Workload) -> Prediction:
+        """See Predictor."""
+        return self._model(target, workload).predict(table)
+
+    def linear_table(self, table: LayerTable, target: Target, workload: Workload) -> FloatArray:
+        """Costs (N) by the roofline alone, without trees."""
+        return self._model(target, workload).linear(table)
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """Cross-validated errors of each target and workload."""
+        return tuple(m.report for m in self.models_.values())
+
+    def stale(self, device: DeviceInfo) -> tuple[str, ...]:
+        """What has changed since the data was measured; empty where the predictor holds."""
+        return self.provenance.stale(device)
+
+    def save(self, path: Path) -> None:
+        """Write the directory ``path``; an earlier predictor there is replaced in one step."""
+        models = tuple(self.models_.values())
+        write_stored(path, Stored(metric=self.metric, provenance=self.provenance, models=models))
+
+    @classmethod
+    def load(cls, path: Path, *, jobs: int = 1) -> CostPredictor:
+        """Read what ``save`` wrote; InputError where it is corrupt or of another version.
+
+        ``jobs``: threads of XGBoost for predictions.
+        """
+        stored = read_stored(path, jobs=jobs)
+        predictor = cls(
+            metric=stored.metric, provenance=stored.provenance, settings=CostSettings(jobs=jobs)
+        )
+        predictor.models_ = {(m.target, m.workload): m for m in stored.models}
+        return predictor
+
+    def _model(self, target: Target, workload: Workload) -> CostModel:
+        model = self.models_.get((target, workload))
+        if model is None:
+            known = ", ".join(f"{t} ({w})" for t, w in self.models_) or "none"
+            raise InputError(
+                f"A target must be one that {self.metric} was learned for ({known}), "
+                f"but got {target} ({workload}); profile it and learn again."
+            )
+        return model

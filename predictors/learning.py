@@ -1,0 +1,77 @@
+"""From measurements to a predictor, and a predictor against new measurements."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from fleetfit.errors import InputError
+from fleetfit.measurement import Measurement
+from fleetfit.table import LayerTable
+from predictors.base import grouped
+from predictors.cost import CostPredictor
+from predictors.metric import CostMetric, noise_of, value_of
+from predictors.model import CostSettings
+from predictors.prediction import FloatArray
+from predictors.provenance import provenance_of
+from predictors.report import Report, errors_of
+
+__all__ = ["evaluate", "learn"]
+
+
+def learn(
+    measurements: Sequence[Measurement], metric: CostMetric, *, settings: CostSettings | None = None
+) -> tuple[CostPredictor, tuple[Report, ...]]:
+    """A predictor of ``metric`` for every (target, workload) measured, and its reports.
+
+    Measurements without the metric are skipped; unstable ones weigh little and are not tested on.
+    Raises InputError for mixed device classes, runtime versions or protocol versions, and for too
+    few rows.
+    """
+    rows = [m for m in measurements if value_of(m, metric) is not None]
+    if not rows:
+        raise InputError(
+            f"Measurements must hold {metric}, but none of {len(measurements)} does; profile first."
+        )
+    predictor = CostPredictor(metric=metric, provenance=provenance_of(rows), settings=settings)
+    y, noise = _values(rows, metric)
+    predictor.fit([m.job.query for m in rows], y, noise=noise)
+    return predictor, predictor.reports
+
+
+def evaluate(predictor: CostPredictor, measurements: Sequence[Measurement]) -> tuple[Report, ...]:
+    """Reports on measurements held out from learning; unstable ones are left out."""
+    metric = predictor.metric
+    rows = [m for m in measurements if value_of(m, metric) is not None]
+    rows = [m for m in rows if np.isfinite(noise_of(m, metric))]
+    if not rows:
+        raise InputError(f"Measurements held out must hold a stable {metric}, but none does.")
+    learned = {(r.target, r.workload): r for r in predictor.reports}
+    queries = [m.job.query for m in rows]
+    y, noise = _values(rows, metric)
+    reports = []
+    for key, chosen in grouped(queries).items():
+        table = LayerTable.of([queries[i].architecture for i in chosen])
+        answer = predictor.predict_table(table, *key)
+        linear = predictor.linear_table(table, *key)
+        measured = y[chosen]
+        reports.append(
+            dataclasses.replace(
+                learned[key],
+                method="held out",
+                tested=len(chosen),
+                errors=errors_of(answer.mean, measured),
+                linear=errors_of(linear, measured),
+                coverage=float(((answer.lower <= measured) & (measured <= answer.upper)).mean()),
+                noise=float(np.median(noise[chosen])),
+                spread=float(measured.max() / measured.min()),
+            )
+        )
+    return tuple(reports)
+
+
+def _values(rows: Sequence[Measurement], metric: CostMetric) -> tuple[FloatArray, FloatArray]:
+    y = np.array([value_of(m, metric) for m in rows], dtype=np.float64)
+    return y, np.array([noise_of(m, metric) for m in rows])
