@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from synthetic_device import FAST, WORKLOAD, networks
-
 from fleetfit import LayerTable, Query
 from predictors import ConstantPredictor
+from predictors.fake import FAST, WORKLOAD, networks
 
 
 def test_the_median_is_learned() -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from synthetic_device import FAST, SLOW, WORKLOAD, networks, true_latency_s
 
 from fleetfit import Architecture, InputError, LayerTable, Query
 from predictors import ConstantPredictor, CostPredictor, CostSettings, FileSize, ParameterCount
 from predictors.base import Predictor
+from predictors.fake import FAST, SLOW, WORKLOAD, networks, true_latency_s
 
 MAKERS: dict[str, Callable[[], Predictor]] = {
     "constant": ConstantPredictor,

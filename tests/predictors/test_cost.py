@@ -4,19 +4,20 @@ import time
 
 import numpy as np
 import pytest
-from synthetic_device import (
+
+from fleetfit import InputError, LayerTable, Query, Target, Workload
+from predictors import CostPredictor, CostSettings, Provenance, evaluate, learn
+from predictors.fake import (
     FAST,
     SLOW,
     WORKLOAD,
     device,
     measurements,
     networks,
-    space,
+    plain,
     true_latency_s,
 )
-
-from fleetfit import InputError, LayerTable, Query, Target, Workload
-from predictors import CostPredictor, CostSettings, Provenance, evaluate, learn
+from supernet.spaces import ElasticSpace
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_stale_names_what_has_changed() -> None:
 
 
 def test_ten_thousand_genomes_take_less_than_a_second(learned: CostPredictor) -> None:
-    members = space()
+    members = ElasticSpace.of(plain(6, 384, 12, 1536))
     draws = np.random.default_rng(0).integers(0, 99, size=(10_000, len(members.gene_sizes)))
     genomes = members.repair(draws)
     assert learned._model(FAST, WORKLOAD).residual.rounds > 0

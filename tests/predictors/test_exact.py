@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic_device import FAST, WORKLOAD, networks, plain
 
 from fleetfit import LayerTable, Query, weight_shapes
 from predictors import FileSize, ParameterCount
+from predictors.fake import FAST, WORKLOAD, networks, plain
 
 
 def test_parameters_equal_the_weights_of_the_extracted_network() -> None:

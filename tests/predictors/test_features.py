@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic_device import WORKLOAD, networks, plain, space
 
 from fleetfit import Architecture, Embedding, FeedForward, Layer, LayerTable, SelfAttention, Target
 from fleetfit.query import Workload
+from predictors import CostMetric
+from predictors.fake import WORKLOAD, networks, plain
 from predictors.features import (
     LATENCY_TERMS,
     MEMORY_TERMS,
@@ -14,13 +15,17 @@ from predictors.features import (
     term_names,
     terms,
 )
+from supernet.spaces import ElasticSpace
 
+SPACE = ElasticSpace.of(plain(6, 384, 12, 1536))
 TARGET = Target(runtime="onnxruntime", threads=2)
 
 
-def _named(arch: Architecture, workload: Workload = WORKLOAD, metric: str = "latency_p50") -> dict:
-    row = terms(LayerTable.of([arch]), TARGET, workload, metric=metric)[0]  # type: ignore[arg-type]
-    return dict(zip(term_names(metric), row, strict=True))  # type: ignore[arg-type]
+def _named(
+    arch: Architecture, workload: Workload = WORKLOAD, metric: CostMetric = "latency_p50"
+) -> dict[str, float]:
+    row = terms(LayerTable.of([arch]), TARGET, workload, metric=metric)[0]
+    return dict(zip(term_names(metric), row, strict=True))
 
 
 def test_latency_terms_of_one_layer_by_hand() -> None:
@@ -78,9 +83,9 @@ def test_memory_terms_of_one_layer_by_hand() -> None:
 
 
 @pytest.mark.parametrize("metric", ["latency_p50", "latency_p90", "memory"])
-def test_terms_are_finite_and_never_negative(metric: str) -> None:
+def test_terms_are_finite_and_never_negative(metric: CostMetric) -> None:
     table = LayerTable.of(networks(50, seed=0))
-    got = terms(table, TARGET, WORKLOAD, metric=metric)  # type: ignore[arg-type]
+    got = terms(table, TARGET, WORKLOAD, metric=metric)
     names = MEMORY_TERMS if metric == "memory" else LATENCY_TERMS
     assert got.shape == (50, len(names))
     assert np.isfinite(got).all()
@@ -111,9 +116,10 @@ def test_shape_features_by_hand() -> None:
 
 
 def test_padding_of_a_table_changes_no_feature() -> None:
-    architectures = networks(10, seed=1)
-    genomes = np.stack([space().genome(a) for a in architectures])
-    padded = space().layer_table(genomes)
+    rng = np.random.default_rng(1)
+    architectures = [SPACE.sample(rng) for _ in range(10)]
+    genomes = np.stack([SPACE.genome(a) for a in architectures])
+    padded = SPACE.layer_table(genomes)
     for i, arch in enumerate(architectures):
         one = LayerTable.of([arch])
         np.testing.assert_array_equal(

@@ -3,10 +3,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from synthetic_device import FAST, SLOW, device, measurements, networks
 
 from fleetfit import InputError, Measurement
 from predictors import CostSettings, evaluate, learn
+from predictors.fake import FAST, SLOW, device, measurements, networks
 
 QUICK = CostSettings(folds=3, residual=False)
 

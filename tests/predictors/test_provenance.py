@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from synthetic_device import FAST, device, measurements, networks
-
+from predictors.fake import FAST, device, measurements, networks
 from predictors.provenance import Provenance, provenance_of
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synthetic_device import FAST, SLOW, WORKLOAD, measurements, networks
 
 from fleetfit import InputError, LayerTable
 from predictors import CostPredictor, CostSettings, learn
+from predictors.fake import FAST, SLOW, WORKLOAD, measurements, networks
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A device whose cost law is known: the reference of the predictor tests."""
+"""A fake device whose cost law is known, for tests of predictors and of what uses them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,24 @@ from fleetfit import (
     macs,
     parameters,
 )
-from supernet.spaces import ElasticSpace
+from predictors.prediction import FloatArray
+
+__all__ = [
+    "FAST",
+    "SLOW",
+    "WORKLOAD",
+    "device",
+    "measurements",
+    "networks",
+    "plain",
+    "true_latency_s",
+    "true_memory_bytes",
+]
 
 WORKLOAD = Workload()
 FAST = Target(runtime="openvino", threads=2)
 SLOW = Target(runtime="onnxruntime", threads=1)
+_WIDTHS = (192, 240, 288, 336, 384)
 
 
 def plain(depth: int, width: int, heads: int, ffn: int, *, vocab: int = 30522) -> Architecture:
@@ -40,17 +53,35 @@ def plain(depth: int, width: int, heads: int, ffn: int, *, vocab: int = 30522) -
     return Architecture(embedding=embedding, layers=layers, head=head)
 
 
-def space() -> ElasticSpace:
-    """The elastic space of a MiniLM-sized source."""
-    return ElasticSpace.of(plain(6, 384, 12, 1536))
-
-
 def networks(count: int, *, seed: int) -> list[Architecture]:
+    """Random members of a MiniLM-sized space: 3 to 6 layers, one change of width at most."""
     rng = np.random.default_rng(seed)
-    return [space().sample(rng) for _ in range(count)]
+    return [_network(rng) for _ in range(count)]
 
 
-def true_latency_s(table: LayerTable, target: Target) -> np.ndarray:
+def _network(rng: np.random.Generator) -> Architecture:
+    depth = int(rng.integers(3, 7))
+    embedding = int(rng.choice(_WIDTHS))
+    first, last = (int(w) for w in rng.choice(_WIDTHS, size=2))
+    cut = int(rng.integers(0, depth + 1))
+    layers = []
+    before = embedding
+    for i in range(depth):
+        width = first if i < cut else last
+        attention = SelfAttention(heads=int(rng.choice((4, 6, 8, 12))), head_dim=32)
+        inner = FeedForward(widths=(int(rng.choice((384, 768, 1152, 1536))),))
+        layers.append(
+            Layer(width=width, sublayers=(attention, inner), projected=width != before, source=i)
+        )
+        before = width
+    return Architecture(
+        embedding=Embedding(vocab_size=30522, width=embedding, max_positions=512, segments=2),
+        layers=tuple(layers),
+        head=Head(kind="embedding", pooling="mean"),
+    )
+
+
+def true_latency_s(table: LayerTable, target: Target) -> FloatArray:
     """Linear work, a fixed cost per sub-layer, and a step that no linear term describes.
 
     40 us a sub-layer, 100 GFLOP/s on matrices, 20 on scores; FAST is twice as fast at matrices
@@ -66,11 +97,13 @@ def true_latency_s(table: LayerTable, target: Target) -> np.ndarray:
     return np.asarray(seconds)
 
 
-def true_memory_bytes(table: LayerTable) -> np.ndarray:
+def true_memory_bytes(table: LayerTable) -> FloatArray:
+    """60 MiB and 8.5 bytes a parameter."""
     return np.asarray(60 * 2**20 + 8.5 * parameters(table))
 
 
 def device(*, cores: int = 2, openvino: str = "2026.4.1") -> DeviceInfo:
+    """The machine, with other cores or another runtime where asked for."""
     return DeviceInfo(
         name="bench",
         cpu_model="A CPU",

@@ -1,0 +1,155 @@
+"""How well cost is predicted on this machine: 60 networks to learn from, 60 others to test on.
+
+    python -m benchmarks.predict [--store PATH] [--metric latency_p50]
+
+Every target of this machine is measured; a run that was interrupted goes on from the store. With
+several targets the figures are those of the worst one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks._report import finish
+from devices import describe
+from exporters import RUNTIMES
+from fleetfit import (
+    Architecture,
+    Embedding,
+    FeedForward,
+    Head,
+    Layer,
+    Measurement,
+    Query,
+    SelfAttention,
+    Target,
+    Workload,
+)
+from predictors import CostMetric, CostPredictor, Report, evaluate, learn
+from profiler import Store, plan, survey
+from supernet.spaces import ElasticSpace
+
+SEED: Final = 20
+COUNT: Final = 60
+GENOMES: Final = 20_000
+WORKLOAD: Final = Workload()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Predict the cost of networks not measured.")
+    parser.add_argument("--store", type=Path, default=Path("runs/benchmarks/predict.sqlite"))
+    parser.add_argument(
+        "--metric", choices=["latency_p50", "latency_p90", "memory"], default="latency_p50"
+    )
+    options = parser.parse_args()
+    space = minilm_space()
+    learned, held = split(space)
+    measured = measure([*learned, *held], options.store)
+    chosen = {a.cost_id for a in learned}
+    parts: dict[bool, list[Measurement]] = {True: [], False: []}
+    for row in measured:
+        parts[row.job.query.architecture.cost_id in chosen].append(row)
+    metric: CostMetric = options.metric
+    predictor, _ = learn(parts[True], metric)
+    reports = evaluate(predictor, parts[False])
+    speed = min(rows_per_second(space, predictor, r.target) for r in reports)
+    finish(
+        table_of(reports),
+        {
+            "mape": max(r.errors.mape for r in reports),
+            "within_10": min(r.errors.within_10 for r in reports),
+            "tau": min(r.errors.tau for r in reports),
+            # Coverage may be too low or too high; the worst is the furthest from 0.9.
+            "coverage": max((r.coverage for r in reports), key=lambda c: abs(c - 0.9)),
+            "rows_per_second": round(speed),
+            "linear_mape": max(r.linear.mape for r in reports),
+            "noise": max(r.noise for r in reports),
+            "learned": COUNT,
+            "held_out": COUNT,
+            "seed": SEED,
+        },
+    )
+
+
+def minilm_space() -> ElasticSpace:
+    """The default elastic space of MiniLM: 6 layers, 384 wide, 12 heads, feed-forward 1536."""
+    sublayers = (SelfAttention(heads=12, head_dim=32), FeedForward(widths=(1536,)))
+    layers = tuple(
+        Layer(width=384, sublayers=sublayers, projected=False, source=i) for i in range(6)
+    )
+    source = Architecture(
+        embedding=Embedding(vocab_size=30522, width=384, max_positions=512, segments=2),
+        layers=layers,
+        head=Head(kind="embedding", pooling="mean"),
+    )
+    return ElasticSpace.of(source)
+
+
+def split(space: ElasticSpace) -> tuple[list[Architecture], list[Architecture]]:
+    """Planned networks to learn from, random ones to test on, none of them in both."""
+    rng = np.random.default_rng(SEED)
+    learned = plan(space, COUNT, rng)
+    taken = {a.cost_id for a in learned}
+    held: list[Architecture] = []
+    while len(held) < COUNT:
+        arch = space.sample(rng)
+        if arch.cost_id not in taken:
+            taken.add(arch.cost_id)
+            held.append(arch)
+    return learned, held
+
+
+def measure(architectures: list[Architecture], store: Path) -> list[Measurement]:
+    """All networks on all targets, in one survey, so that both halves see the same machine."""
+    device = describe()
+    runtimes = [r for r in RUNTIMES.values() if r.available()]
+    targets = [t for r in runtimes for t in r.targets(device, threads=device.cores)]
+    queries = [
+        Query(architecture=a, target=t, workload=WORKLOAD) for t in targets for a in architectures
+    ]
+    store.parent.mkdir(parents=True, exist_ok=True)
+    return survey(queries, store=Store(f"sqlite:///{store.resolve()}"), device=device)
+
+
+def rows_per_second(space: ElasticSpace, predictor: CostPredictor, target: Target) -> float:
+    """Genomes to means and intervals, the best of five passes."""
+    draws = np.random.default_rng(SEED).integers(0, 99, size=(GENOMES, len(space.gene_sizes)))
+    genomes = space.repair(draws)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        predictor.predict_table(space.layer_table(genomes), target, WORKLOAD)
+        seconds.append(time.perf_counter() - start)
+    return GENOMES / min(seconds)
+
+
+def table_of(reports: tuple[Report, ...]) -> Table:
+    table = Table(title=f"{COUNT} networks learned, {COUNT} held out, {WORKLOAD}, seed {SEED}")
+    for name in ("target", "MAPE", "within 10 %", "tau", "coverage", "±", "linear", "rounds"):
+        table.add_column(name, justify="left" if name == "target" else "right")
+    table.add_column("noise", justify="right")
+    table.add_column("max / min", justify="right")
+    for r in reports:
+        table.add_row(
+            str(r.target),
+            f"{r.errors.mape:.1%}",
+            f"{r.errors.within_10:.1%}",
+            f"{r.errors.tau:.3f}",
+            f"{r.coverage:.1%}",
+            f"{r.half_width:.1%}",
+            f"{r.linear.mape:.1%}",
+            str(r.rounds),
+            f"{r.noise:.1%}",
+            f"{r.spread:.1f}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()
