@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from fleetfit import Architecture, Embedding, FeedForward, Head, Layer, SelfAttention
 from supernet.spaces import ElasticChoices, ElasticSpace
+
+# The same examples in every run, and no clock: the machine may be busy.
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("repeatable")
 
 
 def build_tiny_source(*, head: Head | None = None) -> Architecture:

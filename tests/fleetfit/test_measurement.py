@@ -1,0 +1,96 @@
+"""A measurement keeps raw samples; its figures against hand computation."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from fleetfit import Architecture, InputError, Job, Measurement, Query, Target, Workload
+from fleetfit.statistics import bootstrap_interval
+from tests.fleetfit.strategies import assert_round_trip, jobs, measurements
+from tests.fleetfit.test_device import DEVICE
+
+SAMPLES = ((0.001, 0.003, 0.002), (0.004, 0.005, 0.006, 0.1), (0.002, 0.002))
+
+
+@pytest.fixture
+def measurement(tiny_source: Architecture) -> Measurement:
+    query = Query(
+        architecture=tiny_source, target=Target(runtime="openvino"), workload=Workload(batch=4)
+    )
+    return Measurement(
+        job=Job(query=query, protocol="verify"),
+        device=DEVICE,
+        samples_s=SAMPLES,
+        memory_bytes=None,
+        memory_above_imports_bytes=None,
+        file_bytes=100,
+        load_s=0.5,
+    )
+
+
+@given(jobs)
+def test_job_round_trip(job: Job) -> None:
+    assert_round_trip(job)
+
+
+@given(measurements)
+def test_measurement_round_trip(measurement: Measurement) -> None:
+    assert_round_trip(measurement)
+
+
+def test_figures_by_hand(measurement: Measurement) -> None:
+    # medians 2, 5, 2 ms; 90th percentiles 3, 100, 2 ms; 4 sequences in 2 ms
+    assert measurement.latency_p50_s == 0.002
+    assert measurement.latency_p90_s == 0.003
+    assert measurement.throughput_per_s == pytest.approx(2000)
+    # mean 3, deviation sqrt(3), standard error 1, relative 1/3
+    assert measurement.noise == pytest.approx(1 / 3)
+    assert measurement.interval_s() == bootstrap_interval(SAMPLES)
+    assert measurement.interval_s(0.9) == bootstrap_interval(SAMPLES, share=0.9)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"samples_s": ()},
+        {"samples_s": ((0.1,), ())},
+        {"samples_s": ((0.0,),)},
+        {"samples_s": ((float("nan"),),)},
+        {"samples_s": ((float("inf"),),)},
+        {"file_bytes": -1},
+        {"load_s": float("nan")},
+        {"load_s": -0.1},
+        {"status": "fine"},
+    ],
+)
+def test_a_measurement_that_cannot_be_is_refused(
+    measurement: Measurement, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError):
+        dataclasses.replace(measurement, **fields)
+
+
+def test_a_job_is_known_by_cost_protocol_seed_and_model(measurement: Measurement) -> None:
+    job = measurement.job
+    moved = tuple(dataclasses.replace(y, source=9) for y in job.query.architecture.layers)
+    other = dataclasses.replace(job.query.architecture, layers=moved)
+    same = dataclasses.replace(job, query=dataclasses.replace(job.query, architecture=other))
+    assert same.id == job.id
+    changes: list[dict[str, Any]] = [
+        {"protocol": "survey"},
+        {"protocol_version": 2},
+        {"seed": 1},
+        {"model_sha256": "ab"},
+        {"query": dataclasses.replace(job.query, workload=Workload())},
+    ]
+    ids = {job.id, *(dataclasses.replace(job, **change).id for change in changes)}
+    assert len(ids) == 6
+
+
+def test_an_unknown_protocol_is_refused(measurement: Measurement) -> None:
+    with pytest.raises(InputError, match=r"Job.protocol must be one of 'survey', 'verify'"):
+        dataclasses.replace(measurement.job, protocol="guess")  # type: ignore[arg-type]

@@ -1,0 +1,92 @@
+"""Statistics against figures worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetfit import InputError
+from fleetfit.statistics import bootstrap_interval, median_of_medians, percentile, relative_noise
+
+seconds = st.floats(1e-6, 1e3)
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"),
+    [(1e-12, 1), (0.1, 1), (0.11, 2), (0.5, 5), (0.51, 6), (0.9, 9), (0.91, 10), (1, 10)],
+)
+def test_percentile_of_one_to_ten(share: float, wanted: float) -> None:
+    assert percentile([10, 3, 7, 1, 5, 9, 2, 8, 6, 4], share) == wanted
+
+
+@pytest.mark.parametrize("tenths", range(1, 11))
+def test_percentile_does_not_trip_over_rounding(tenths: int) -> None:
+    # 0.1 * 3 * 10 is 3.0000000000000004 in binary
+    assert percentile(list(range(1, 31)), tenths / 10) == 3 * tenths
+
+
+@given(st.lists(seconds, min_size=1), st.floats(0, 1, exclude_min=True))
+def test_percentile_is_a_sample_with_the_share_at_or_below_it(
+    samples: list[float], share: float
+) -> None:
+    value = percentile(samples, share)
+    assert value in samples
+    assert sum(s <= value for s in samples) >= share * len(samples) - 1e-6
+    assert sum(s < value for s in samples) < max(share * len(samples), 1e-6)
+
+
+@pytest.mark.parametrize(("samples", "share"), [([], 0.5), ([1.0], 0), ([1.0], 1.1), ([1.0], -1)])
+def test_percentile_refuses_nonsense(samples: list[float], share: float) -> None:
+    with pytest.raises(InputError, match="0 < share <= 1"):
+        percentile(samples, share)
+
+
+def test_median_of_medians_by_hand() -> None:
+    # medians (order statistic): 2, 4, 9; then for two processes the mean of both
+    assert median_of_medians([[1, 2, 3, 50], [4, 4, 4], [8, 9, 90]]) == 4
+    assert median_of_medians([[1, 2, 3, 50], [8, 9, 90]]) == 5.5
+    assert median_of_medians([[1, 2, 3, 50], [4, 4, 4], [8, 9, 90]], 1.0) == 50
+
+
+def test_relative_noise_by_hand() -> None:
+    # medians 1, 2, 3: mean 2, standard deviation 1, standard error 1/sqrt(3)
+    assert relative_noise([[1], [2], [3]]) == pytest.approx(1 / math.sqrt(3) / 2)
+    assert relative_noise([[1, 2, 3]]) == 0
+
+
+def test_no_processes_are_refused_everywhere() -> None:
+    for statistic in (median_of_medians, bootstrap_interval, relative_noise):
+        with pytest.raises(InputError, match="at least one process"):
+            statistic([])
+    with pytest.raises(InputError, match="at least one sample"):
+        bootstrap_interval([[1.0], []])
+
+
+def test_bootstrap_of_equal_samples_is_a_point() -> None:
+    assert bootstrap_interval([[2.0] * 5, [2.0] * 3]) == (2.0, 2.0)
+
+
+@given(st.lists(st.lists(seconds, min_size=1, max_size=6), min_size=1, max_size=4))
+def test_bootstrap_stays_within_the_samples_and_repeats(processes: list[list[float]]) -> None:
+    low, high = bootstrap_interval(processes, draws=50)
+    everything = [s for p in processes for s in p]
+    assert min(everything) <= low <= high <= max(everything)
+    assert (low, high) == bootstrap_interval(processes, draws=50)
+
+
+def test_bootstrap_covers_the_true_median_about_95_times_in_100(rng: np.random.Generator) -> None:
+    # one process of 60 normal samples; the binomial deviation over 300 trials is 0.013
+    hits = 0
+    for _ in range(300):
+        low, high = bootstrap_interval([list(rng.normal(10, 1, 60))], draws=300)
+        hits += low <= 10 <= high
+    assert 0.90 <= hits / 300 <= 0.99
+
+
+def test_bootstrap_of_two_far_processes_spans_both() -> None:
+    low, high = bootstrap_interval([[1.0] * 9, [2.0] * 9])
+    assert (low, high) == (1.0, 2.0)
