@@ -9,6 +9,7 @@ several targets the figures are those of the worst one.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -44,9 +45,7 @@ WORKLOAD: Final = Workload()
 def main() -> None:
     parser = argparse.ArgumentParser(description="Predict the cost of networks not measured.")
     parser.add_argument("--store", type=Path, default=Path("runs/benchmarks/predict.sqlite"))
-    parser.add_argument(
-        "--metric", choices=["latency_p50", "latency_p90", "memory"], default="latency_p50"
-    )
+    parser.add_argument("--metric", choices=["latency_p50", "latency_p90"], default="latency_p50")
     options = parser.parse_args()
     space = minilm_space()
     learned, held = split(space)
@@ -114,7 +113,13 @@ def measure(architectures: list[Architecture], store: Path) -> list[Measurement]
         Query(architecture=a, target=t, workload=WORKLOAD) for t in targets for a in architectures
     ]
     store.parent.mkdir(parents=True, exist_ok=True)
-    return survey(queries, store=Store(f"sqlite:///{store.resolve()}"), device=device)
+    with Store(f"sqlite:///{store.resolve()}") as opened:
+        return survey(queries, store=opened, device=device, progress=say)
+
+
+def say(done: int, planned: int, following: str) -> None:
+    if done % 20 == 0:
+        print(f"{done} of {planned} visits, next {following}", file=sys.stderr, flush=True)
 
 
 def rows_per_second(space: ElasticSpace, predictor: CostPredictor, target: Target) -> float:
