@@ -1,0 +1,149 @@
+"""A supernet on disk: weights, configuration with provenance, tokenizer."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from fleetfit.architecture import Architecture, Head
+from fleetfit.codec import dumps, loads
+from fleetfit.errors import InputError
+from fleetfit.files import new_directory, read_text, sha256_of, write_text
+from fleetfit.weights import weight_shapes
+from supernet.model import Supernet
+from supernet.spaces import ElasticChoices, ElasticSpace
+
+__all__ = ["Checkpoint", "CheckpointConfig", "load", "load_tokenizer", "save"]
+
+_WEIGHTS, _CONFIG, _TOKENIZER = "supernet.safetensors", "config.json", "tokenizer.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointConfig:
+    """What ``config.json`` holds."""
+
+    format_version: Literal[1] = 1
+    space: Literal["elastic"] = "elastic"
+    source: Architecture
+    choices: ElasticChoices
+    pooling: Literal["mean", "first"]
+    """How the source pools for sentence tasks."""
+    max_length: int
+    """Tokens that the source was used with; texts are cut there."""
+    licences: dict[str, str] = field(default_factory=dict)
+    """What was used (weights, text) to its licence."""
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A supernet with its configuration, tokenizer file and the order of its residual stream."""
+
+    supernet: Supernet
+    config: CheckpointConfig
+    tokenizer_path: Path
+    stream_order: tuple[int, ...]
+    """Dimension i of the stream is dimension ``stream_order[i]`` of the source checkpoint."""
+    sha256: str
+    """Hash of the weights file; names this checkpoint in caches."""
+
+
+def save(
+    path: Path,
+    supernet: Supernet,
+    config: CheckpointConfig,
+    *,
+    like: tuple[Path, Sequence[int]],
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a checkpoint directory; ``path`` must be new or empty.
+
+    ``like``: the tokenizer file to copy and the order of the residual stream.
+    """
+    tokenizer, order = like
+    tensors = {n: t.detach().to(dtype).contiguous() for n, t in supernet.tensors().items()}
+    tensors["stream_order"] = torch.as_tensor(np.asarray(order), dtype=torch.int32)
+    with new_directory(path) as new:
+        save_file(tensors, new / _WEIGHTS)
+        write_text(new / _CONFIG, dumps(config) + "\n")
+        shutil.copyfile(tokenizer, new / _TOKENIZER)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint directory; raises InputError where a file is missing or damaged."""
+    config = loads(CheckpointConfig, read_text(path / _CONFIG, "A checkpoint's config.json"))
+    space = ElasticSpace(source=config.source, choices=config.choices)
+    tensors = read_safetensors(path / _WEIGHTS)
+    order = tensors.pop("stream_order", None)
+    width = config.source.width
+    if order is None or sorted(order.tolist()) != list(range(width)):
+        raise InputError(f"{path / _WEIGHTS} must hold the order of the stream, but does not.")
+    supernet = _build(space, {n: t.float() for n, t in tensors.items()}, path)
+    if not (path / _TOKENIZER).is_file():
+        raise InputError(f"A checkpoint must hold {_TOKENIZER}, but {path} does not.")
+    return Checkpoint(
+        supernet=supernet,
+        config=config,
+        tokenizer_path=path / _TOKENIZER,
+        stream_order=tuple(order.tolist()),
+        sha256=sha256_of(path / _WEIGHTS),
+    )
+
+
+def _build(space: ElasticSpace, tensors: dict[str, torch.Tensor], path: Path) -> Supernet:
+    shapes = weight_shapes(space.source.with_head(Head(kind="masked_lm")))
+    blank = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    supernet = Supernet(space, blank)
+    wanted = supernet.tensors()
+    odd = sorted(wanted.keys() ^ tensors.keys())
+    odd += [n for n in wanted if n in tensors and wanted[n].shape != tensors[n].shape]
+    if odd:
+        raise InputError(
+            f"The weights in {path} must fit its config.json, but {odd[0]!r} does not; "
+            "convert or copy the checkpoint again."
+        )
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(tensors[name])
+    return supernet
+
+
+def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file; raises InputError for a missing or damaged one."""
+    if not path.is_file():
+        raise InputError(f"{path} must be an existing safetensors file, but it is not there.")
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, OSError, ValueError) as exc:
+        raise InputError(
+            f"{path} must be a whole safetensors file, but: {exc}; fetch or copy it again."
+        ) from exc
+    return tensors
+
+
+def load_tokenizer(path: Path) -> Any:
+    """A ``tokenizers.Tokenizer`` without truncation and padding of its own."""
+    from tokenizers import Tokenizer
+
+    text = read_text(path, "A tokenizer")
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as exc:  # the library raises bare Exception
+        raise InputError(f"{path} must be a tokenizer.json, but: {exc}.") from exc
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def with_provenance(config: CheckpointConfig, **facts: str) -> CheckpointConfig:
+    """The same configuration with further facts."""
+    return dataclasses.replace(config, provenance=config.provenance | facts)

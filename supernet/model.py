@@ -1,0 +1,153 @@
+"""The elastic model: one set of weights, every member of a space a slice of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from fleetfit.architecture import Architecture, Head
+from fleetfit.errors import InputError
+from fleetfit.weights import weight_shapes
+from supernet.forward import Batch, Encoder, Output
+from supernet.spaces import ElasticSpace
+from supernet.weight_source import PrefixSlices, get, put
+
+__all__ = ["Supernet"]
+
+_EMBEDDING = ("tokens", "positions", "segments", "norm.weight", "norm.bias")
+_LM_HEAD = ("transform.weight", "transform.bias", "norm.weight", "norm.bias", "bias")
+
+
+class Supernet(nn.Module):
+    """Weights of the source model plus the projections between widths.
+
+    A projection from width a, left by place p, to width b, entered at layer q, is
+    ``in_q[:b] @ out_p[:, :a]`` plus a bias: both factors are full-width matrices that start as
+    identity. Place 0 is the embedding, place i + 1 is layer i. ``out`` of a layer is also the
+    readout that maps its hidden state to the source's width.
+    """
+
+    def __init__(self, space: ElasticSpace, weights: dict[str, Tensor]) -> None:
+        """``weights``: the source's, float32, under a masked-LM head or none.
+
+        Without a masked-LM head a fresh one is made: identity transform, zero biases.
+        """
+        super().__init__()
+        self.space = space.with_head(Head())
+        source = self.space.source
+        for part in _EMBEDDING:
+            put(self, f"embedding.{part}", weights[f"embedding.{part}"])
+        self.sublayers = PrefixSlices(source, weights)
+        width = source.width
+        for place in range(len(source.layers) + 1):
+            put(self, f"out.{place}", torch.eye(width))
+        for layer in range(len(source.layers)):
+            put(self, f"in.{layer}.weight", torch.eye(width))
+            put(self, f"in.{layer}.bias", torch.zeros(width))
+        fresh = _fresh_lm_head(source)
+        for part in _LM_HEAD:
+            name = f"head.{part}"
+            put(self, name, weights.get(name, fresh[name]))
+
+    def forward(self, batch: Batch, arch: Architecture) -> Output:
+        """Run the slice that ``arch`` names; head none or masked LM."""
+        return Encoder(arch=arch, weights=self.slice(arch))(batch)
+
+    def slice(self, arch: Architecture) -> dict[str, Tensor]:
+        """The weights of ``arch`` with gradients to this supernet's; names of fleetfit.weights.
+
+        Raises InputError for an architecture outside the space or a head that is not here.
+        """
+        if arch.head.kind not in ("none", "masked_lm"):
+            raise InputError(
+                f"A supernet's head must be none or masked_lm, but got {arch.head.kind!r}; "
+                "extract the body and train that head on it."
+            )
+        self.space.genome(dataclasses.replace(arch, head=Head()))
+        width = arch.embedding.width
+        named = {f"embedding.{p}": get(self, f"embedding.{p}")[..., :width] for p in _EMBEDDING}
+        place = 0
+        for i, layer in enumerate(arch.layers):
+            if layer.projected:
+                named |= self._projection(i, layer.source, place, (width, layer.width))
+            for j in range(len(layer.sublayers)):
+                cut = self.sublayers.sublayer(arch, i, j)
+                named |= {f"layers.{i}.{j}.{part}": value for part, value in cut.items()}
+            place, width = layer.source + 1, layer.width
+        if arch.head.kind == "masked_lm":
+            named |= self._lm_head(arch, place)
+        return named
+
+    def readout(self, arch: Architecture, hidden: Tensor) -> Tensor:
+        """The last hidden state of ``arch`` mapped to the source's width, where it is narrower."""
+        if arch.width == self.space.source.width:
+            return hidden
+        place = arch.layers[-1].source + 1
+        return hidden @ get(self, f"out.{place}")[:, : arch.width].T
+
+    def _projection(
+        self, index: int, source: int, place: int, widths: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        before, after = widths
+        entering = get(self, f"in.{source}.weight")[:after]
+        leaving = get(self, f"out.{place}")[:, :before]
+        return {
+            f"layers.{index}.projection.weight": entering @ leaving,
+            f"layers.{index}.projection.bias": get(self, f"in.{source}.bias")[:after],
+        }
+
+    def _lm_head(self, arch: Architecture, place: int) -> dict[str, Tensor]:
+        width = arch.embedding.width
+        transform = get(self, "head.transform.weight")[:width]
+        if arch.width < self.space.source.width:
+            transform = transform @ get(self, f"out.{place}")[:, : arch.width]
+        return {
+            "head.transform.weight": transform,
+            "head.transform.bias": get(self, "head.transform.bias")[:width],
+            "head.norm.weight": get(self, "head.norm.weight")[:width],
+            "head.norm.bias": get(self, "head.norm.bias")[:width],
+            "head.bias": get(self, "head.bias"),
+        }
+
+    def extract(self, arch: Architecture) -> dict[str, npt.NDArray[np.float32]]:
+        """The weights of ``arch`` as static arrays; products are folded in float64."""
+        with torch.no_grad():
+            return {
+                name: value.float().contiguous().cpu().numpy().copy()
+                for name, value in self._in_float64(arch).items()
+            }
+
+    def _in_float64(self, arch: Architecture) -> dict[str, Tensor]:
+        """The slice, with every matrix that is a product computed in float64."""
+        named = self.slice(arch)
+        place, width = 0, arch.embedding.width
+        for i, layer in enumerate(arch.layers):
+            if layer.projected:
+                entering = get(self, f"in.{layer.source}.weight")[: layer.width].double()
+                leaving = get(self, f"out.{place}")[:, :width].double()
+                named[f"layers.{i}.projection.weight"] = entering @ leaving
+            place, width = layer.source + 1, layer.width
+        if arch.head.kind == "masked_lm" and arch.width < self.space.source.width:
+            transform = get(self, "head.transform.weight")[: arch.embedding.width].double()
+            leaving = get(self, f"out.{place}")[:, : arch.width].double()
+            named["head.transform.weight"] = transform @ leaving
+        return named
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter under its name on disk."""
+        return {
+            name.removeprefix("sublayers.").replace("/", "."): p
+            for name, p in self.named_parameters()
+        }
+
+
+def _fresh_lm_head(source: Architecture) -> dict[str, Tensor]:
+    shapes = weight_shapes(source.with_head(Head(kind="masked_lm")))
+    fresh = {name: torch.zeros(s) for name, s in shapes.items() if name.startswith("head.")}
+    fresh["head.transform.weight"] = torch.eye(source.width)
+    fresh["head.norm.weight"] = torch.ones(source.width)
+    return fresh

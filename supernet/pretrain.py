@@ -1,0 +1,338 @@
+"""Training all sub-networks at once: the sandwich rule with distillation and masked LM.
+
+Each step trains the largest, the smallest and random members on the same batch (Yu & Huang 2019).
+Everything random follows from (seed, step), so a run goes on from its last state to the same
+result.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fleetfit.architecture import Architecture, Head
+from fleetfit.codec import to_json
+from fleetfit.errors import InputError, SurroundingsError
+from supernet.forward import Batch, Encoder
+from supernet.masking import corrupt, masked_lm_loss
+from supernet.model import Supernet
+from supernet.network import EncoderNetwork
+from supernet.text import TokenStream
+
+__all__ = ["PretrainConfig", "Pretraining", "hidden_loss"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainConfig:
+    """One training run."""
+
+    tokens: int
+    """Tokens of the main stage; each is seen by every sub-network of its step."""
+    head_tokens: int = 0
+    """Tokens of the first stage: the masked-LM head alone on the frozen source."""
+    batch_tokens: int = 4096
+    seq_lens: tuple[int, ...] = (128, 64, 32)
+    """One of them is drawn for each step; short ones are what sentence tasks look like."""
+    learning_rate: float = 5e-4
+    head_learning_rate: float = 1e-3
+    warmup: float = 0.05
+    """Share of each stage with a rising rate; after it the rate falls linearly to 2 %."""
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    random_members: int = 1
+    hidden_weight: float = 1.0
+    """Weight of the distance to the source's last hidden states."""
+    masked_lm_weight: float = 0.0
+    """Weight of the masked-LM loss in the main stage; above 0 the inputs are corrupted."""
+    bf16: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Counts and rates are positive, and there is a loss."""
+        sizes = (self.tokens, self.batch_tokens, self.learning_rate, *self.seq_lens)
+        if min(sizes) <= 0 or min(self.seq_lens) < 3 or self.head_tokens < 0:
+            raise InputError("Tokens, lengths and learning rate must be above 0, one is not.")
+        if min(self.hidden_weight, self.masked_lm_weight) < 0 or not (
+            self.hidden_weight + self.masked_lm_weight > 0
+        ):
+            raise InputError("Loss weights must be >= 0 and one above 0, but they are not.")
+
+    @property
+    def head_steps(self) -> int:
+        """Steps of the first stage."""
+        return math.ceil(self.head_tokens / self.batch_tokens)
+
+    @property
+    def steps(self) -> int:
+        """Steps of both stages."""
+        return self.head_steps + math.ceil(self.tokens / self.batch_tokens)
+
+
+Progress = Callable[[int, int, str], None]
+
+
+def hidden_loss(ours: Tensor, teachers: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Squared distance over the variance of the teacher's states; 0 equal, 1 no better than a mean.
+
+    Both batch x seq x width; with ``mask`` (batch x seq, 1 for tokens) padding does not count.
+    """
+    keep = torch.ones(ours.shape[:2], dtype=torch.bool) if mask is None else mask.bool()
+    target = teachers[keep].float()
+    variance = (target - target.mean(dim=0)).square().mean()
+    return F.mse_loss(ours[keep].float(), target) / variance
+
+
+class Pretraining:
+    """A run in ``directory``: ``state.safetensors`` (resumable) and ``loss.csv``."""
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        stream: TokenStream,
+        config: PretrainConfig,
+        *,
+        directory: Path,
+        special_ids: dict[str, int],
+    ) -> None:
+        """The teacher is a frozen copy of the largest member as ``supernet`` is now.
+
+        ``special_ids``: of [MASK], [PAD], [UNK]. Raises InputError for a corpus below one batch.
+        """
+        self.supernet, self.stream, self.config = supernet, stream, config
+        self.directory, self.special = directory, special_ids
+        largest = supernet.space.largest()
+        self.teacher = EncoderNetwork.of(largest, supernet.extract(largest)).requires_grad_(False)
+        self.named = supernet.tensors()
+        self.optimizer = torch.optim.AdamW(
+            _groups(self.named, config.weight_decay), betas=(0.9, 0.98), fused=True
+        )
+        self.step = 0
+        if any(stream.windows(n) * n < config.batch_tokens for n in config.seq_lens):
+            raise InputError(
+                f"A corpus must hold at least one batch of {config.batch_tokens} tokens, "
+                f"but this one has {len(stream.tokens)}; give more text."
+            )
+
+    def set_teacher(self, teacher: EncoderNetwork) -> None:
+        """Distil from another network of the source's sizes, as when training goes on."""
+        if teacher.arch != self.teacher.arch:
+            raise InputError("A teacher must have the sizes of the supernet's source, but has not.")
+        self.teacher = teacher.requires_grad_(False)
+
+    def run(
+        self,
+        *,
+        until: int | None = None,
+        save_every_s: float = 300.0,
+        progress: Progress | None = None,
+    ) -> None:
+        """Train to the end (or to step ``until``), saving state on the way and at the end."""
+        end = min(self.config.steps, until or self.config.steps)
+        saved = begun = time.monotonic()
+        first = self.step
+        while self.step < end:
+            losses = self._train_step()
+            self._log(losses)
+            rate = (self.step - first) * self.config.batch_tokens / (time.monotonic() - begun)
+            if progress is not None:
+                shown = " ".join(f"{k} {v:.3f}" for k, v in losses.items())
+                progress(self.step, self.config.steps, f"{shown}, {rate:.0f} tokens/s")
+            if time.monotonic() - saved > save_every_s:
+                self.save_state()
+                saved = time.monotonic()
+        self.save_state()
+
+    def _train_step(self) -> dict[str, float]:
+        rng = np.random.default_rng([self.config.seed, self.step])
+        rate = self._learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        batch, clean, chosen = self._batch(rng)
+        if self.step < self.config.head_steps:
+            losses = {"head": self._head_step(batch, clean, chosen)}
+        else:
+            losses = self._sandwich_step(batch, clean, chosen, rng)
+        norm = torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.config.clip)
+        if not math.isfinite(float(norm)):
+            raise SurroundingsError(
+                f"Losses must stay finite, but step {self.step} at learning rate {rate:.2g} gave "
+                f"{losses}; the state before is kept: start again with a lower rate."
+            )
+        self.optimizer.step()
+        self.step += 1
+        return losses
+
+    def _batch(self, rng: np.random.Generator) -> tuple[Batch, Tensor, Tensor | None]:
+        """The inputs, the ids before corruption, and the positions to predict, if any."""
+        seq_len = int(rng.choice(self.config.seq_lens))
+        rows = rng.integers(self.stream.windows(seq_len), size=self.config.batch_tokens // seq_len)
+        clean = torch.from_numpy(self.stream.batch(rows, seq_len))
+        if self.step >= self.config.head_steps and self.config.masked_lm_weight == 0:
+            return Batch.of(clean), clean, None
+        keep = {self.stream.cls_id, self.stream.sep_id, self.special["[PAD]"]}
+        corrupted, chosen = corrupt(
+            clean,
+            rng,
+            mask_id=self.special["[MASK]"],
+            vocab_size=self.supernet.space.source.embedding.vocab_size,
+            keep=keep | {self.special["[UNK]"]},
+        )
+        return Batch.of(corrupted), clean, chosen
+
+    def _head_step(self, batch: Batch, clean: Tensor, chosen: Tensor | None) -> float:
+        with torch.no_grad(), self._autocast():
+            hidden = self._teach(batch)
+        with self._autocast():
+            loss = self._masked_lm(self.supernet.space.largest(), hidden, clean, chosen)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name, parameter in self.named.items():
+            if not name.startswith("head."):
+                parameter.grad = None  # the tied embeddings stay the source's in this stage
+        return float(loss.detach())
+
+    def _sandwich_step(
+        self, batch: Batch, clean: Tensor, chosen: Tensor | None, rng: np.random.Generator
+    ) -> dict[str, float]:
+        space, config = self.supernet.space, self.config
+        members = {"largest": space.largest(), "smallest": space.smallest()}
+        members |= {f"random{i}": space.sample(rng) for i in range(config.random_members)}
+        with torch.no_grad(), self._autocast():
+            target = self._teach(batch)
+        losses = {}
+        for name, arch in members.items():
+            with self._autocast():
+                hidden = self.supernet(batch, arch).hidden
+                loss = torch.zeros(())
+                if config.hidden_weight:
+                    readout = self.supernet.readout(arch, hidden)
+                    loss = loss + config.hidden_weight * hidden_loss(readout, target)
+                if chosen is not None:
+                    masked_lm = self._masked_lm(arch, hidden, clean, chosen)
+                    loss = loss + config.masked_lm_weight * masked_lm
+            (loss / len(members)).backward()  # type: ignore[no-untyped-call]
+            losses[name] = float(loss.detach())
+        return losses
+
+    def _teach(self, batch: Batch) -> Tensor:
+        weights = self.teacher.named_weights()
+        return Encoder(arch=self.teacher.arch, weights=weights)(batch).hidden
+
+    def _masked_lm(
+        self, arch: Architecture, hidden: Tensor, clean: Tensor, chosen: Tensor | None
+    ) -> Tensor:
+        if chosen is None:
+            raise ValueError("masked LM needs corrupted inputs")
+        headed = arch.with_head(Head(kind="masked_lm"))
+        encoder = Encoder(arch=headed, weights=self.supernet.slice(headed))
+        logits = encoder.head(hidden[chosen][None], torch.ones(1, int(chosen.sum())))[1]
+        assert logits is not None
+        return masked_lm_loss(logits[0], clean[chosen])
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bf16)
+
+    def _learning_rate(self) -> float:
+        config = self.config
+        in_head = self.step < config.head_steps
+        begin, end = (0, config.head_steps) if in_head else (config.head_steps, config.steps)
+        done = (self.step - begin + 1) / max(1, end - begin)
+        peak = config.head_learning_rate if in_head else config.learning_rate
+        if done < config.warmup:
+            return peak * done / config.warmup
+        return peak * max(0.02, (1 - done) / max(1e-9, 1 - config.warmup))
+
+    def _log(self, losses: dict[str, float]) -> None:
+        path = self.directory / "loss.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if fresh:
+                writer.writerow(["step", "name", "loss"])
+            writer.writerows([self.step, name, f"{value:.6f}"] for name, value in losses.items())
+
+    def save_state(self) -> None:
+        """Write ``state.safetensors``: weights, optimizer moments, step and configuration."""
+        tensors = {f"weights.{n}": p.detach() for n, p in self.named.items()}
+        for name, parameter in self.named.items():
+            for part, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"{part}.{name}"] = value.detach().float()
+        metadata = {"step": str(self.step), "config": json.dumps(_plain(self.config))}
+        temporary = self.directory / ".state.safetensors"
+        try:
+            save_file({n: t.contiguous() for n, t in tensors.items()}, temporary, metadata)
+            temporary.replace(self.directory / "state.safetensors")
+        except Exception as exc:  # safetensors raises its own kind for a full disk
+            temporary.unlink(missing_ok=True)
+            raise SurroundingsError(
+                f"The state must be written to {self.directory}, but: {exc}; free space, the run "
+                "goes on from the state before."
+            ) from exc
+
+    def resume(self) -> bool:
+        """Go on from ``state.safetensors`` where there is one; says whether there was.
+
+        Raises InputError for a state of another configuration or a damaged one.
+        """
+        path = self.directory / "state.safetensors"
+        if not path.exists():
+            return False
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except Exception as exc:  # safetensors raises its own kind
+            raise InputError(f"{path} must be a whole state file, but: {exc}.") from exc
+        if json.loads(metadata.get("config", "null")) != _plain(self.config):
+            raise InputError(
+                f"{path} must come from the same settings, but they differ; give those of the "
+                "first start or another directory."
+            )
+        self._restore(tensors, int(metadata["step"]))
+        return True
+
+    def _restore(self, tensors: dict[str, Tensor], step: int) -> None:
+        with torch.no_grad():
+            for name, parameter in self.named.items():
+                parameter.copy_(tensors[f"weights.{name}"])
+                if f"exp_avg.{name}" in tensors:
+                    self.optimizer.state[parameter] = {
+                        part: tensors[f"{part}.{name}"]
+                        for part in ("step", "exp_avg", "exp_avg_sq")
+                    }
+        self.step = step
+        path = self.directory / "loss.csv"
+        if path.exists():  # lines of steps that will be taken again
+            lines = path.read_text().splitlines()
+            kept = [x for x in lines[1:] if x.count(",") == 2 and int(x.split(",")[0]) <= step]
+            path.write_text("\n".join([lines[0], *kept]) + "\n")
+
+
+def _groups(named: dict[str, Tensor], decay: float) -> list[dict[str, object]]:
+    """Weight decay for matrices, none for vectors; projections decay towards nothing either way."""
+    matrices = [p for p in named.values() if p.ndim > 1]
+    vectors = [p for p in named.values() if p.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+
+
+def _plain(config: PretrainConfig) -> dict[str, object]:
+
+    data: dict[str, object] = to_json(config)
+    return data
