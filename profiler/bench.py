@@ -18,6 +18,10 @@ class Bench(abc.ABC):
     """
 
     @abc.abstractmethod
+    def now_s(self) -> float:
+        """Seconds on the bench's clock; only differences mean anything."""
+
+    @abc.abstractmethod
     def visit(self, query: Query, *, seed: int) -> Visit:
         """Load the network of ``query`` under random weights, warm up, time it."""
 

@@ -19,7 +19,7 @@ class FakeBench(Bench):
     """Latency is macs / 50 G per second, memory 4 bytes per parameter and 40 MB.
 
     ``slowdown(now_s)`` scales latencies at a time of its clock; each visit takes one second of
-    it, each reference reading 0.1 s. ``clock`` gives that time.
+    it, each reference reading 0.1 s.
     """
 
     def __init__(self, slowdown: Callable[[float], float] = lambda now_s: 1.0) -> None:
@@ -30,8 +30,8 @@ class FakeBench(Bench):
         """Every query visited, in order."""
         self.closed = False
 
-    def clock(self) -> float:
-        """Seconds that have passed here."""
+    def now_s(self) -> float:
+        """See Bench; seconds that have passed here."""
         return self._now_s
 
     def visit(self, query: Query, *, seed: int) -> Visit:

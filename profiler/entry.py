@@ -1,0 +1,49 @@
+"""One configuration in one target during a survey: its visits, and when they are enough."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+from fleetfit import Job, Query, Status
+from profiler.protocol import SurveyProtocol
+from profiler.visit import Verdict, Visit
+
+__all__ = ["Entry"]
+
+
+@dataclass(kw_only=True, slots=True)
+class Entry:
+    """Mutable: a survey adds visits and verdicts until nothing is wanted."""
+
+    query: Query
+    job: Job
+    visits: dict[int, Visit] = field(default_factory=dict)
+    """Number in the store to visit, in order."""
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+    def wants_visit(self, protocol: SurveyProtocol) -> bool:
+        """Whether one more visit is to be made; a pending one counts as good until judged."""
+        if len(self.visits) >= protocol.visits + protocol.extra_visits:
+            return False
+        usable = self._latencies("good", "pending")
+        if len(usable) < protocol.visits:
+            return True
+        return "pending" not in self.verdicts.values() and not _agree(usable, protocol)
+
+    def result(self, protocol: SurveyProtocol) -> tuple[list[Visit], Status]:
+        """The visits that count and the status of a configuration that wants no more."""
+        good = [v for n, v in self.visits.items() if self.verdicts[n] == "good"]
+        if len(good) < protocol.visits:
+            return list(self.visits.values()), "noisy"
+        agree = _agree([v.latency_s for v in good], protocol)
+        return good, "ok" if agree else "noisy"
+
+    def _latencies(self, *verdicts: Verdict) -> list[float]:
+        return [v.latency_s for n, v in self.visits.items() if self.verdicts[n] in verdicts]
+
+
+def _agree(latencies_s: list[float], protocol: SurveyProtocol) -> bool:
+    """Whether two neighbours in size differ by no more than the protocol allows."""
+    pairs = list(itertools.pairwise(sorted(latencies_s)))
+    return not pairs or any(b <= a * (1 + protocol.agreement) for a, b in pairs)

@@ -1,0 +1,301 @@
+"""The ``survey`` protocol: many configurations, each visited in several passes of random order."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from devices import machine_lock, scratch_directory
+from fleetfit import (
+    DeviceInfo,
+    Health,
+    InputError,
+    Job,
+    LayerTable,
+    Measurement,
+    Query,
+    Target,
+    parameters,
+)
+from profiler.bench import Bench
+from profiler.entry import Entry
+from profiler.gate import Gate
+from profiler.protocol import SurveyProtocol
+from profiler.store import Store
+from profiler.visit import MemoryUse, Verdict, Visit
+from profiler.workers import WorkerBench
+
+__all__ = ["Progress", "Survey", "SurveySettings", "survey"]
+
+Progress = Callable[[int, int, str], None]
+"""Called with (visits done, visits planned, what comes next)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SurveySettings:
+    """How a survey goes."""
+
+    protocol: SurveyProtocol = field(default_factory=SurveyProtocol)
+    seed: int = 0
+    """Of weights, inputs and the order of visits."""
+    memory_every: int = 0
+    """Every k-th network and the largest and smallest get a memory child; 0: none."""
+    lock_wait_s: float = 60.0
+    """How long another measurement on this machine is waited for."""
+
+    def __post_init__(self) -> None:
+        """Counts and times are not negative."""
+        if self.memory_every < 0 or self.lock_wait_s < 0:
+            raise InputError(
+                "`memory_every >= 0` and `lock_wait_s >= 0` must hold, but got "
+                f"{self.memory_every} and {self.lock_wait_s}."
+            )
+
+
+def survey(
+    queries: Sequence[Query],
+    *,
+    store: Store,
+    device: DeviceInfo,
+    settings: SurveySettings = SurveySettings(),
+    progress: Progress | None = None,
+) -> list[Measurement]:
+    """Measure ``queries`` on this machine, in their order; what the store has is not repeated.
+
+    Networks run under seeded random weights. Each measurement is stored as soon as it is complete
+    and each visit as soon as it is made, so an interrupted survey goes on where it stopped when it
+    is called again. Raises SurroundingsError where another measurement holds the machine, a child
+    fails, or the disk is full; what is stored stays.
+    """
+    plan = Survey(queries, store=store, device=device, settings=settings)
+    if plan.is_complete:
+        return plan.measurements()
+    with (
+        machine_lock("a survey", timeout_s=settings.lock_wait_s) as lock,
+        scratch_directory(lock) as scratch,
+        contextlib.closing(WorkerBench(scratch, settings.protocol)) as bench,
+    ):
+        return plan.run(bench, progress)
+
+
+class Survey:
+    """The order of visits, gated by the reference; measures on any bench."""
+
+    def __init__(
+        self,
+        queries: Sequence[Query],
+        *,
+        store: Store,
+        device: DeviceInfo,
+        settings: SurveySettings,
+    ) -> None:
+        """Read from the store what is there already."""
+        self._store, self._device, self._settings = store, device, settings
+        self._order = [self._job(query) for query in queries]
+        self._with_memory = _chosen_for_memory(queries, settings.memory_every)
+        self._done: dict[str, Measurement] = {}
+        self._open: dict[str, Entry] = {}
+        for job in self._order:
+            if job.id not in self._done and job.id not in self._open:
+                self._look_up(job)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the store had everything."""
+        return not self._open
+
+    def measurements(self) -> list[Measurement]:
+        """The measurements in the order of the queries, once complete."""
+        return [self._done[job.id] for job in self._order]
+
+    def run(self, bench: Bench, progress: Progress | None = None) -> list[Measurement]:
+        """Make every visit that is wanted and return the measurements."""
+        gate = Gate(bench, limit=self._settings.protocol.reference_limit)
+        targets = list({e.query.target.id: e.query.target for e in self._open.values()}.values())
+        if any(self._wants_visit(entry) for entry in self._open.values()):
+            gate.start(targets)
+        rng = np.random.default_rng(self._settings.seed)
+        last = ""
+        while self._open:
+            self._finish(bench)
+            order = _shuffled([e for e in self._open.values() if self._wants_visit(e)], rng, last)
+            if order:
+                last = order[-1].job.id
+                self._pass(order, bench, gate, progress)
+        return self.measurements()
+
+    def _pass(
+        self, order: list[Entry], bench: Bench, gate: Gate, progress: Progress | None
+    ) -> None:
+        """Visit each entry once; every stretch of visits ends with a look at the reference."""
+        protocol = self._settings.protocol
+        stretch: list[Entry] = []
+        began = bench.now_s()
+        for entry in order:
+            query = entry.query
+            if progress is not None:
+                progress(*self._counts(), f"{query.architecture.summary()} in {query.target}")
+            visit = bench.visit(query, seed=self._settings.seed)
+            self._add(entry, visit, gate.latest_s(query.target))
+            stretch.append(entry)
+            if bench.now_s() - began >= protocol.reference_every_s:
+                self._judge(stretch, gate)
+                self._finish(bench)
+                stretch, began = [], bench.now_s()
+        self._judge(stretch, gate)
+        self._finish(bench)
+        if progress is not None:
+            progress(*self._counts(), "")
+
+    def _add(self, entry: Entry, visit: Visit, reference_s: float) -> None:
+        health = dataclasses.replace(visit.health, reference_s=reference_s)
+        visit = dataclasses.replace(visit, health=health)
+        versions = self._versions(entry.query.target)
+        number = self._store.add_visit(entry.job, self._device.name, visit, versions)
+        entry.visits[number] = visit
+        entry.verdicts[number] = "pending"
+
+    def _judge(self, stretch: list[Entry], gate: Gate) -> None:
+        """Set the verdict on the pending visits of a stretch, target by target."""
+        targets = {entry.query.target.id: entry.query.target for entry in stretch}
+        for target in targets.values():
+            verdict: Verdict = "good" if gate.is_calm(target) else "disturbed"
+            judged = []
+            for entry in stretch:
+                if entry.query.target != target:
+                    continue
+                for number, before in entry.verdicts.items():
+                    if before == "pending":
+                        entry.verdicts[number] = verdict
+                        judged.append(number)
+            self._store.judge_visits(judged, verdict)
+
+    def _finish(self, bench: Bench) -> None:
+        """Store every entry whose visits are complete and judged."""
+        for entry in list(self._open.values()):
+            pending = "pending" in entry.verdicts.values()
+            if not pending and not self._wants_visit(entry):
+                memory = None
+                if entry.query.architecture.cost_id in self._with_memory:
+                    memory = bench.memory(entry.query, seed=self._settings.seed)
+                self._put(entry, memory)
+
+    def _put(self, entry: Entry, memory: MemoryUse | None) -> None:
+        earlier = self._done.get(entry.job.id)
+        measurement = self._measurement(entry) if earlier is None else earlier
+        if memory is not None:
+            measurement = dataclasses.replace(
+                measurement,
+                memory_bytes=memory.peak_bytes,
+                memory_above_imports_bytes=memory.above_imports_bytes,
+            )
+        self._store.put(measurement)
+        self._done[entry.job.id] = measurement
+        del self._open[entry.job.id]
+
+    def _measurement(self, entry: Entry) -> Measurement:
+        visits, status = entry.result(self._settings.protocol)
+        return Measurement(
+            job=entry.job,
+            device=self._device,
+            samples_s=tuple(v.samples_s for v in visits),
+            memory_bytes=None,
+            memory_above_imports_bytes=None,
+            file_bytes=visits[-1].file_bytes,
+            load_s=float(np.median([v.load_s for v in visits])),
+            health=worst_health([v.health for v in visits]),
+            versions=self._versions(entry.query.target),
+            properties=visits[-1].properties,
+            status=status,
+        )
+
+    def _look_up(self, job: Job) -> None:
+        query, device = job.query, self._device
+        versions = self._versions(query.target)
+        stored = self._store.get(job, device.name)
+        if stored is not None and stored.versions == versions:
+            self._done[job.id] = stored
+            wants_memory = query.architecture.cost_id in self._with_memory
+            if stored.memory_bytes is None and wants_memory:
+                self._open[job.id] = Entry(query=query, job=job)
+            return
+        entry = Entry(query=query, job=job)
+        for number, verdict, visit in self._store.visits(job, device.name, versions):
+            entry.visits[number] = visit
+            # The stretch of a pending visit was cut short and cannot be judged any more; the
+            # agreement of visits still guards it.
+            entry.verdicts[number] = "good" if verdict == "pending" else verdict
+        self._open[job.id] = entry
+
+    def _wants_visit(self, entry: Entry) -> bool:
+        """An open entry that is measured already wants its memory only."""
+        return entry.job.id not in self._done and entry.wants_visit(self._settings.protocol)
+
+    def _counts(self) -> tuple[int, int]:
+        """(visits done, visits planned)."""
+        usual = self._settings.protocol.visits
+        entries = [e for e in self._open.values() if e.job.id not in self._done]
+        made = usual * len(self._done) + sum(len(e.visits) for e in entries)
+        wanted = sum(max(usual, len(e.visits) + self._wants_visit(e)) for e in entries)
+        return made, usual * len(self._done) + wanted
+
+    def _job(self, query: Query) -> Job:
+        protocol = self._settings.protocol
+        return Job(
+            query=query,
+            protocol="survey",
+            protocol_version=protocol.version,
+            seed=self._settings.seed,
+        )
+
+    def _versions(self, target: Target) -> dict[str, str]:
+        """Only of the runtime that measures: another one's update changes nothing here."""
+        found = self._device.versions.get(target.runtime)
+        return {} if found is None else {target.runtime: found}
+
+
+def worst_health(readings: Sequence[Health]) -> Health:
+    """The largest of each value; the last reading of the reference."""
+
+    def largest(values: list[float | None]) -> float | None:
+        return max((v for v in values if v is not None), default=None)
+
+    return Health(
+        load_1m=largest([r.load_1m for r in readings]),
+        steal=largest([r.steal for r in readings]),
+        pressure=largest([r.pressure for r in readings]),
+        reference_s=readings[-1].reference_s,
+    )
+
+
+def _shuffled(entries: list[Entry], rng: np.random.Generator, last: str) -> list[Entry]:
+    """Networks in random order, the targets of each together in random order.
+
+    Together, because they share a file. The entry visited last before does not come first.
+    """
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.query.architecture.cost_id, []).append(entry)
+    order = []
+    names = list(groups)
+    for at in rng.permutation(len(names)):
+        members = groups[names[int(at)]]
+        order += [members[int(i)] for i in rng.permutation(len(members))]
+    if len(order) > 1 and order[0].job.id == last:
+        order.append(order.pop(0))
+    return order
+
+
+def _chosen_for_memory(queries: Sequence[Query], every: int) -> frozenset[str]:
+    """``cost_id`` of every ``every``-th network and of the largest and smallest."""
+    if every == 0 or not queries:
+        return frozenset()
+    networks = {q.architecture.cost_id: q.architecture for q in queries}
+    names = list(networks)
+    sizes = parameters(LayerTable.of(list(networks.values())))
+    ends = {names[int(np.argmax(sizes))], names[int(np.argmin(sizes))]}
+    return frozenset(ends | set(names[::every]))

@@ -1,0 +1,132 @@
+"""The ``verify`` protocol: one configuration in fresh processes, until the figures stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from devices import machine_lock, require_linux, run_isolated, scratch_directory
+from exporters import Artifact
+from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, from_json
+from fleetfit.files import sha256_of
+from profiler.protocol import SurveyProtocol, VerifyProtocol
+from profiler.requests import MemoryRequest, SurveyRequest, VerifyRequest, object_of
+from profiler.survey import Progress, worst_health
+from profiler.verify_child import Verification
+from profiler.visit import MemoryUse
+
+__all__ = ["VerifySettings", "verify"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifySettings:
+    """How a verification goes."""
+
+    protocol: VerifyProtocol = field(default_factory=VerifyProtocol)
+    seed: int = 0
+    """Of weights and inputs."""
+    memory: bool = True
+    """Whether a memory child runs after the timed processes."""
+    lock_wait_s: float = 60.0
+    """How long another measurement on this machine is waited for."""
+
+
+def verify(
+    query: Query,
+    *,
+    device: DeviceInfo,
+    model_path: Path | None = None,
+    settings: VerifySettings = VerifySettings(),
+    progress: Progress | None = None,
+) -> Measurement:
+    """Measure ``query`` on this machine: an exported model, or seeded random weights.
+
+    ``progress`` counts child processes. Status ``unstable``: a process never settled or hit its
+    cap; the samples are there all the same. Raises InputError for a model file that is missing or
+    not readable by the runtime, SurroundingsError where another measurement holds the machine or a
+    child fails.
+    """
+    require_linux("Verifications")
+    if model_path is not None and not model_path.is_file():
+        raise InputError(f"The model must be an existing file, but {model_path} is not there.")
+    with (
+        machine_lock("a verification", timeout_s=settings.lock_wait_s) as lock,
+        scratch_directory(lock) as scratch,
+    ):
+        if model_path is None:
+            artifact = _build(query, scratch, settings)
+        else:
+            artifact = _artifact(query, model_path)
+        runs, memory = _measure(query, artifact, settings, progress)
+    protocol = settings.protocol
+    calm = all(run.settled and run.steady for run in runs)
+    return Measurement(
+        job=Job(
+            query=query,
+            protocol="verify",
+            protocol_version=protocol.version,
+            seed=settings.seed,
+            model_sha256=None if model_path is None else artifact.sha256,
+        ),
+        device=device,
+        samples_s=tuple(run.visit.samples_s for run in runs),
+        memory_bytes=None if memory is None else memory.peak_bytes,
+        memory_above_imports_bytes=None if memory is None else memory.above_imports_bytes,
+        file_bytes=artifact.file_bytes,
+        load_s=float(np.median([run.visit.load_s for run in runs])),
+        health=worst_health([run.visit.health for run in runs]),
+        versions=device.versions,
+        properties=runs[-1].visit.properties,
+        status="ok" if calm else "unstable",
+    )
+
+
+def _measure(
+    query: Query, artifact: Artifact, settings: VerifySettings, progress: Progress | None
+) -> tuple[list[Verification], MemoryUse | None]:
+    protocol = settings.protocol
+    total = protocol.processes + settings.memory
+    request = VerifyRequest(query=query, artifact=artifact, seed=settings.seed, protocol=protocol)
+    runs = []
+    for number in range(protocol.processes):
+        if progress is not None:
+            progress(number, total, f"process {number + 1} of {protocol.processes}")
+        answer = run_isolated(
+            "profiler.verify_child", request, timeout_s=protocol.process_timeout_s
+        )
+        runs.append(from_json(Verification, object_of(answer)))
+    memory = None
+    if settings.memory:
+        if progress is not None:
+            progress(protocol.processes, total, "memory")
+        asked = MemoryRequest(query=query, artifact=artifact, seed=settings.seed)
+        answer = run_isolated("profiler.memory_child", asked, timeout_s=protocol.process_timeout_s)
+        memory = from_json(MemoryUse, object_of(answer))
+    if progress is not None:
+        progress(total, total, "")
+    return runs, memory
+
+
+def _build(query: Query, scratch: Path, settings: VerifySettings) -> Artifact:
+    """The artefact of random weights, built in a child of its own: its memory ends with it."""
+    request = SurveyRequest(
+        kind="build",
+        query=query,
+        directory=str(scratch),
+        seed=settings.seed,
+        protocol=SurveyProtocol(),
+    )
+    timeout_s = settings.protocol.process_timeout_s
+    return from_json(Artifact, run_isolated("profiler.survey_child", request, timeout_s=timeout_s))
+
+
+def _artifact(query: Query, path: Path) -> Artifact:
+    return Artifact(
+        target=query.target,
+        workload=query.workload,
+        path=str(path.resolve()),
+        file_bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+    )

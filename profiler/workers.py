@@ -1,0 +1,106 @@
+"""The bench of this machine: one long-lived child per target, artefacts shared between them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from devices import Worker, require_linux, run_isolated
+from exporters import Artifact
+from fleetfit import Query, SurroundingsError, Target, digest, from_json
+from profiler.bench import Bench
+from profiler.protocol import SurveyProtocol
+from profiler.reference import reference_query
+from profiler.requests import MemoryRequest, SurveyRequest, object_of
+from profiler.visit import MemoryUse, Visit
+
+__all__ = ["WorkerBench"]
+
+_KEEP_BYTES: Final = 3 * 2**30
+"""Artefacts are kept for the next visit up to this much."""
+_KEEP_SHARE: Final = 0.25
+"""And up to this share of the space that is free."""
+
+
+class WorkerBench(Bench):
+    """Measures in children of ``module``; at most one of them works at a time."""
+
+    def __init__(
+        self, scratch: Path, protocol: SurveyProtocol, *, module: str = "profiler.survey_child"
+    ) -> None:
+        """``scratch`` holds artefacts and is the caller's to remove."""
+        require_linux("Surveys")
+        self._scratch, self._protocol, self._module = scratch, protocol, module
+        self._workers: dict[str, Worker] = {}
+        self._kept: dict[Path, int] = {}  # least recently used first
+
+    def now_s(self) -> float:
+        """See Bench."""
+        return time.monotonic()
+
+    def visit(self, query: Query, *, seed: int) -> Visit:
+        """See Bench."""
+        directory = self._directory(query)
+        answer = self._ask("visit", query, directory, seed)
+        visit = from_json(Visit, object_of(answer))
+        self._keep(directory, visit.file_bytes)
+        return visit
+
+    def reference(self, target: Target) -> float:
+        """See Bench."""
+        query = reference_query(target)
+        answer = self._ask("reference", query, self._scratch / "reference", 0)
+        return from_json(float, answer)
+
+    def memory(self, query: Query, *, seed: int) -> MemoryUse:
+        """See Bench; the survey child builds the artefact, another one loads it."""
+        directory = self._directory(query)
+        artifact = from_json(Artifact, self._ask("build", query, directory, seed))
+        self._keep(directory, artifact.file_bytes)
+        request = MemoryRequest(query=query, artifact=artifact, seed=seed)
+        timeout_s = self._protocol.request_timeout_s
+        answer = run_isolated("profiler.memory_child", request, timeout_s=timeout_s)
+        return from_json(MemoryUse, object_of(answer))
+
+    def close(self) -> None:
+        """See Bench."""
+        for worker in self._workers.values():
+            worker.kill()  # nothing of a child is needed any more
+        self._workers.clear()
+        for directory in list(self._kept):
+            self._drop(directory)
+
+    def _ask(
+        self, kind: Literal["build", "visit", "reference"], query: Query, place: Path, seed: int
+    ) -> Any:
+        target = query.target
+        if target.id not in self._workers:
+            self._workers[target.id] = Worker(self._module)
+        request = SurveyRequest(
+            kind=kind, query=query, directory=str(place), seed=seed, protocol=self._protocol
+        )
+        timeout_s = self._protocol.request_timeout_s
+        try:
+            return self._workers[target.id].request(request, timeout_s=timeout_s)
+        except SurroundingsError as exc:
+            what = query.architecture.summary()
+            raise type(exc)(f"{exc} It was measuring {what} in {target}.") from exc
+
+    def _directory(self, query: Query) -> Path:
+        # By network, not by query: targets and workloads share a file where they can.
+        return self._scratch / digest((query.architecture.cost_id,))
+
+    def _keep(self, directory: Path, file_bytes: int) -> None:
+        """Note that an artefact is there; remove the least recently used above the limit."""
+        self._kept.pop(directory, None)
+        self._kept[directory] = file_bytes
+        free = shutil.disk_usage(self._scratch).free
+        limit = min(_KEEP_BYTES, int(_KEEP_SHARE * (free + sum(self._kept.values()))))
+        while len(self._kept) > 1 and sum(self._kept.values()) > limit:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, directory: Path) -> None:
+        shutil.rmtree(directory, ignore_errors=True)
+        self._kept.pop(directory, None)
