@@ -1,7 +1,10 @@
 """Weights -> ONNX -> runtime artefact -> bundle."""
 
+from exporters.bundle import load_bundle, read_weights, write_bundle
 from exporters.emit import INPUTS, IR_VERSION, OPSET, OUTPUTS, emit, model_bytes
 from exporters.inputs import make_inputs
+from exporters.loaded import LoadedBundle
+from exporters.manifest import Cost, Licence, Manifest, TaskMetric
 from exporters.parity import Parity, Reference, check_parity
 from exporters.random_weights import random_weights
 from exporters.registry import RUNTIMES, runtime
@@ -14,16 +17,24 @@ __all__ = [
     "OUTPUTS",
     "RUNTIMES",
     "Artifact",
+    "Cost",
     "Inputs",
+    "Licence",
+    "LoadedBundle",
+    "Manifest",
     "Outputs",
     "Parity",
     "Reference",
     "Runtime",
     "Session",
+    "TaskMetric",
     "check_parity",
     "emit",
+    "load_bundle",
     "make_inputs",
     "model_bytes",
     "random_weights",
+    "read_weights",
     "runtime",
+    "write_bundle",
 ]

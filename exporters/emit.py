@@ -41,6 +41,8 @@ OUTPUTS = {
 
 # exp(-1e9) is exactly 0 in every precision, and unlike the lowest float32 it stays finite in bf16.
 _MASKED = -1e9
+LONGEST = "max_positions"
+"""Key of the model's metadata that holds the longest sequence."""
 
 
 def emit(
@@ -237,9 +239,12 @@ def _model(g: GraphBuilder, arch: Architecture, workload: Workload | None) -> on
     inputs = [info(name, TensorProto.INT64, list(axes)) for name in INPUTS]
     outputs = [info(OUTPUTS[arch.head.kind], TensorProto.FLOAT, list(last))]
     graph = g.graph(f"fleetfit-{arch.id}", inputs, outputs)
-    return helper.make_model(
+    model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="fleetfit",
     )
+    # Not every runtime notices a sequence that is too long, so its adapter reads this.
+    helper.set_model_props(model, {LONGEST: str(arch.embedding.max_positions)})
+    return model

@@ -8,8 +8,10 @@ from typing import Any
 import onnx
 
 from exporters._file import existing, write_onnx
+from exporters.emit import LONGEST
 from exporters.runtime import (
     Artifact,
+    InputRule,
     Inputs,
     Outputs,
     Runtime,
@@ -66,26 +68,21 @@ class _FakeSession(Session):
     def __init__(self, model: Any, target: Target) -> None:
         from onnx.reference import ReferenceEvaluator
 
-        self._shape = model_shape(model)
         self._evaluator = ReferenceEvaluator(model)
-        self._names = tuple(i.name for i in model.graph.input)
         self._target = target
+        longest = {p.key: int(p.value) for p in model.metadata_props}.get(LONGEST)
+        self._rule = InputRule(shape=model_shape(model), longest=longest)
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        return self._shape
+        return self._rule.shape
 
     @property
     def properties(self) -> dict[str, str]:
         return {"threads": str(self._target.threads)}
 
     def run(self, inputs: Inputs) -> Outputs:
-        wrong = ValueError(f"expected {self._names} of shape {self._shape or 'batch x seq'}")
-        shapes = {a.shape for a in inputs.values()}
-        if set(inputs) != set(self._names) or len(shapes) != 1:
-            raise wrong_inputs(inputs, wrong)
-        if self._shape is not None and shapes != {self._shape}:
-            raise wrong_inputs(inputs, wrong)
+        self._rule.check(inputs)
         try:
             values = self._evaluator.run(None, dict(inputs))
         except Exception as exc:  # whatever numpy raises inside an operator

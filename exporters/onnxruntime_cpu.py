@@ -10,8 +10,10 @@ from typing import Any
 import onnx
 
 from exporters._file import existing, write_onnx
+from exporters.emit import LONGEST
 from exporters.runtime import (
     Artifact,
+    InputRule,
     Inputs,
     Outputs,
     Runtime,
@@ -107,11 +109,16 @@ class _OrtSession(Session):
     def __init__(self, session: Any) -> None:
         self._session = session
         self._outputs = [o.name for o in session.get_outputs()]
+        batch, seq = session.get_inputs()[0].shape
+        fixed = isinstance(batch, int) and isinstance(seq, int)
+        longest = session.get_modelmeta().custom_metadata_map.get(LONGEST)
+        self._rule = InputRule(
+            shape=(batch, seq) if fixed else None, longest=int(longest) if longest else None
+        )
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        batch, seq = self._session.get_inputs()[0].shape
-        return (batch, seq) if isinstance(batch, int) and isinstance(seq, int) else None
+        return self._rule.shape
 
     @property
     def properties(self) -> dict[str, str]:
@@ -126,6 +133,7 @@ class _OrtSession(Session):
         }
 
     def run(self, inputs: Inputs) -> Outputs:
+        self._rule.check(inputs)
         try:
             values = self._session.run(self._outputs, inputs)
         except Exception as exc:  # as in load

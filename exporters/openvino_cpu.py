@@ -10,8 +10,10 @@ from typing import Any
 import onnx
 
 from exporters._file import existing, write_onnx
+from exporters.emit import LONGEST
 from exporters.runtime import (
     Artifact,
+    InputRule,
     Inputs,
     Outputs,
     Runtime,
@@ -93,30 +95,34 @@ class OpenVinoCpu(Runtime):
             raise SurroundingsError(
                 f"OpenVINO must be able to compile {path}, but says: {said}"
             ) from exc
-        loaded = _OpenVinoSession(compiled)
+        loaded = _OpenVinoSession(model, compiled)
         check_read_back(target, wanted, loaded.properties)
         return loaded
 
 
 class _OpenVinoSession(Session):
-    def __init__(self, compiled: Any) -> None:
+    def __init__(self, model: Any, compiled: Any) -> None:
         self._compiled = compiled
         self._request = compiled.create_infer_request()
         self._outputs = [o.get_any_name() for o in compiled.outputs]
+        shape = compiled.inputs[0].get_partial_shape()
+        batch, seq = (None, None) if shape.is_dynamic else (int(d.get_length()) for d in shape)
+        known = model.has_rt_info(["framework", LONGEST])
+        self._rule = InputRule(
+            shape=None if batch is None or seq is None else (batch, seq),
+            longest=int(model.get_rt_info(["framework", LONGEST]).value) if known else None,
+        )
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        shape = self._compiled.inputs[0].get_partial_shape()
-        if shape.is_dynamic:
-            return None
-        batch, seq = (int(d.get_length()) for d in shape)
-        return batch, seq
+        return self._rule.shape
 
     @property
     def properties(self) -> dict[str, str]:
         return {key: _text(self._compiled.get_property(key)) for key in _READ}
 
     def run(self, inputs: Inputs) -> Outputs:
+        self._rule.check(inputs)
         try:
             result = self._request.infer(inputs, share_inputs=True)
         except Exception as exc:  # as in load

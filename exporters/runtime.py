@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from exporters.emit import INPUTS
 from fleetfit import DeviceInfo, InputError, RuntimeName, SurroundingsError, Target, Workload
 
 __all__ = ["Artifact", "Inputs", "Outputs", "Runtime", "Session"]
@@ -152,8 +153,34 @@ def check_read_back(target: Target, wanted: Mapping[str, str], found: Mapping[st
             )
 
 
-def wrong_inputs(inputs: Inputs, exc: Exception) -> InputError:
-    """The error for inputs that a runtime refused."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputRule:
+    """What a loaded network takes. Checked here, because runtimes overlook some misfits."""
+
+    shape: tuple[int, int] | None
+    """(batch, seq) where fixed."""
+    longest: int | None
+    """Longest sequence, where the model says so."""
+
+    def check(self, inputs: Inputs) -> None:
+        """Raise InputError unless names, types and shapes fit; takes microseconds."""
+        shapes = {array.shape for array in inputs.values()}
+        if inputs.keys() != _NAMES or len(shapes) != 1:
+            raise wrong_inputs(inputs, f"names {', '.join(INPUTS)}, all of one shape")
+        (shape,) = shapes
+        if len(shape) != 2 or any(array.dtype != np.int64 for array in inputs.values()):
+            raise wrong_inputs(inputs, "int64, batch x seq")
+        if self.shape is not None and shape != self.shape:
+            raise wrong_inputs(inputs, f"the fixed shape {self.shape}")
+        if 0 in shape or (self.longest is not None and shape[1] > self.longest):
+            raise wrong_inputs(inputs, f"from 1 to {self.longest} tokens")
+
+
+_NAMES = set(INPUTS)
+
+
+def wrong_inputs(inputs: Inputs, wanted: object) -> InputError:
+    """The error for inputs that do not fit, or that a runtime refused."""
     shapes = {name: f"{a.dtype}{list(a.shape)}" for name, a in sorted(inputs.items())}
-    said = " ".join(str(exc).split())[:300]
-    return InputError(f"Inputs must be int64 arrays that fit the network, but got {shapes}: {said}")
+    said = " ".join(str(wanted).split())[:300]
+    return InputError(f"Inputs must fit the network ({said}), but got {shapes}.")

@@ -1,0 +1,133 @@
+"""A bundle: one directory that runs with its runtime and ``tokenizers`` alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from exporters.emit import model_bytes
+from exporters.loaded import LoadedBundle
+from exporters.manifest import Manifest, read_manifest
+from exporters.registry import runtime
+from exporters.runtime import Artifact, check_shapes
+from exporters.text import TextEncoder
+from fleetfit import InputError, Weights, check_weights, to_json, weight_shapes
+from fleetfit.files import new_directory, read_text, sha256_of, write_bytes, write_text
+
+__all__ = ["load_bundle", "read_weights", "write_bundle"]
+
+_MANIFEST = "manifest.json"
+
+
+def write_bundle(
+    path: Path,
+    manifest: Manifest,
+    *,
+    model: onnx.ModelProto,
+    tokenizer: str,
+    weights: Weights,
+) -> Manifest:
+    """Write the directory ``path``, whole or not at all; returns the manifest with its hashes.
+
+    ``tokenizer`` is the text of a ``tokenizer.json``; ``weights`` are those of ``model``, kept
+    for further training. ``path`` must be new or empty. Raises InputError where the parts do not
+    fit each other, SurroundingsError where the disk refuses.
+    """
+    from safetensors.numpy import save
+
+    arch = manifest.architecture
+    check_weights(arch, weights)
+    check_shapes(model, manifest.target, manifest.workload)
+    TextEncoder(tokenizer, max_length=manifest.max_length).check(arch.embedding)
+    ordered = {name: np.ascontiguousarray(weights[name]) for name in weight_shapes(arch)}
+    with new_directory(Path(path)) as directory:
+        write_bytes(directory / "model.onnx", model_bytes(model))
+        write_bytes(directory / "encoder.safetensors", save(ordered))
+        write_text(directory / "tokenizer.json", tokenizer)
+        hashes = {name: sha256_of(directory / name) for name in _files(directory)}
+        complete = dataclasses.replace(manifest, files=hashes)
+        text = json.dumps(to_json(complete), indent=1, sort_keys=True, ensure_ascii=False)
+        write_text(directory / _MANIFEST, text + "\n")
+    return complete
+
+
+def load_bundle(path: Path | str) -> LoadedBundle:
+    """Verify every file of a bundle and load it under its own session options.
+
+    A changed, missing or extra file is an InputError with its name, like a path that leaves the
+    directory and a newer format; RuntimeMissing and SurroundingsError as in Runtime.load.
+    """
+    directory = Path(path)
+    manifest = _verified(directory)
+    arch = manifest.architecture
+    tokenizer = read_text(directory / "tokenizer.json", "A bundle's tokenizer")
+    encoder = TextEncoder(tokenizer, max_length=manifest.max_length)
+    encoder.check(arch.embedding)
+    model = directory / "model.onnx"
+    artifact = Artifact(
+        target=manifest.target,
+        workload=manifest.workload,
+        path=str(model),
+        file_bytes=model.stat().st_size,
+        sha256=manifest.files["model.onnx"],
+    )
+    session = runtime(manifest.target.runtime).load(artifact)
+    return LoadedBundle(manifest=manifest, session=session, encoder=encoder)
+
+
+def read_weights(path: Path | str) -> Weights:
+    """The weights of a bundle, verified, for further training."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    manifest = _verified(Path(path))
+    try:
+        weights: Weights = load_file(Path(path) / "encoder.safetensors")
+    except SafetensorError as exc:
+        raise InputError(f"encoder.safetensors must be whole, but is not: {exc}.") from exc
+    check_weights(manifest.architecture, weights)
+    return weights
+
+
+def _verified(directory: Path) -> Manifest:
+    """The manifest of a directory whose files are exactly those that it lists."""
+    if not directory.is_dir():
+        raise InputError(f"A bundle must be a directory, but {directory} is none.")
+    text = read_text(directory / _MANIFEST, "A bundle's manifest.json")
+    manifest = read_manifest(text, str(directory / _MANIFEST))
+    found = {name for name in _files(directory) if name != _MANIFEST}
+    for name in sorted(manifest.files.keys() - found):
+        raise InputError(f"A bundle must hold the files it lists, but {name} is missing.")
+    for name in sorted(found - manifest.files.keys()):
+        raise InputError(f"A bundle must hold only the files it lists, but {name} is extra.")
+    root = directory.resolve()
+    for name, digest in sorted(manifest.files.items()):
+        if not (directory / name).resolve().is_relative_to(root):
+            raise InputError(f"A bundle's files must lie inside it, but {name} leads outside.")
+        if _hash(directory / name) != digest:
+            raise InputError(
+                f"A bundle's files must be as they were written, but {name} was changed; "
+                "copy or export the bundle again."
+            )
+    return manifest
+
+
+def _hash(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as exc:
+        raise InputError(f"A bundle's files must be readable, but {path} is not.") from exc
+
+
+def _files(directory: Path) -> Iterator[str]:
+    """Relative names of everything in a directory that is not itself a plain directory."""
+    for base, folders, names in os.walk(directory):
+        linked = [f for f in folders if (Path(base) / f).is_symlink()]
+        for name in sorted([*names, *linked]):
+            yield (Path(base) / name).relative_to(directory).as_posix()

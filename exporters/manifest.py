@@ -1,0 +1,159 @@
+"""What a bundle says about itself: ``manifest.json``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Literal
+
+from exporters.parity import Parity
+from fleetfit import (
+    Architecture,
+    Budget,
+    DeviceInfo,
+    InputError,
+    Target,
+    Workload,
+    from_json,
+)
+
+__all__ = ["FORMAT_VERSION", "Cost", "Licence", "Manifest", "TaskMetric", "read_manifest"]
+
+FORMAT_VERSION = 1
+"""1: the first."""
+REQUIRED_FILES = ("encoder.safetensors", "model.onnx", "tokenizer.json")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a network costs in the manifest's target and workload; None where not known."""
+
+    latency_p50_s: float | None = None
+    latency_p90_s: float | None = None
+    memory_bytes: float | None = None
+    """Peak resident memory of a process that only loads and runs the model."""
+    upper_latency_p50_s: float | None = None
+    """Upper end of the interval: 90 % of a prediction, 95 % bootstrap of a measurement."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskMetric:
+    """How well the model does its task, beside the unshrunk source model trained equally."""
+
+    name: str
+    """As in ``accuracy``."""
+    data: str
+    """What it was computed on, as in ``banking77 test``."""
+    value: float
+    source_value: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Licence:
+    """Whose terms the bundle's parts are under."""
+
+    part: str
+    """As in ``weights`` or ``training text``."""
+    licence: str
+    """SPDX identifier."""
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """Everything that someone who finds the directory must know to trust and run it."""
+
+    architecture: Architecture
+    device: DeviceInfo
+    target: Target
+    workload: Workload
+    parity: Parity
+    max_length: int
+    """Tokens, special ones included; longer texts are cut."""
+    session: dict[str, str] = field(default_factory=dict)
+    """Every session option, read back from the loaded model on the device."""
+    budgets: tuple[str, ...] = ()
+    """In the syntax of Budget, as in ``latency_p50<=8ms``."""
+    predicted: Cost = Cost()
+    measured: Cost = Cost()
+    metric: TaskMetric | None = None
+    truncation: Literal["end"] = "end"
+    """Which end of an overlong text is cut off."""
+    pooling: Literal["mean", "first"] | None = None
+    """The architecture's, for readers who stop here."""
+    labels: tuple[str, ...] = ()
+    """Of a classification head, in the order of its outputs."""
+    licences: tuple[Licence, ...] = ()
+    provenance: dict[str, str] = field(default_factory=dict)
+    """Where weights and training came from."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Relative path to SHA-256 of every file but this one; filled when written."""
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        """Labels, lengths, pooling, parity and paths fit each other."""
+        if self.format_version != FORMAT_VERSION:
+            raise _newer(self.format_version)
+        head = self.architecture.head
+        self._check_labels()
+        limit = self.architecture.embedding.max_positions
+        if self.target.shapes == "fixed":
+            limit = min(limit, self.workload.seq_len)
+        if not 2 <= self.max_length <= limit:
+            raise InputError(
+                f"`2 <= max_length <= {limit}` must hold for this model, got {self.max_length}."
+            )
+        if self.pooling != head.pooling:
+            raise InputError(
+                f"A manifest's pooling must be its head's {head.pooling!r}, got {self.pooling!r}."
+            )
+        if not self.parity.holds:
+            raise InputError(
+                f"A bundled model must agree with PyTorch to {self.parity.limit:.2g}, "
+                f"but differs by {self.parity.max_abs_diff:.2g}."
+            )
+        for budget in self.budgets:
+            Budget.parse(budget)
+        for name in self.files:
+            _check_path(name)
+
+    def _check_labels(self) -> None:
+        head = self.architecture.head
+        wanted = head.outputs if head.kind == "classification" else 0
+        if len(self.labels) != wanted or len(set(self.labels)) != wanted:
+            raise InputError(
+                f"A manifest must name {wanted} different labels for its head, "
+                f"but got {len(self.labels)} ({len(set(self.labels))} different)."
+            )
+
+
+def read_manifest(text: str, where: str) -> Manifest:
+    """The manifest of ``text``; raises InputError for a newer format or anything that is odd."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise InputError(f"{where} must be JSON, but is not: {exc}.") from exc
+    version = data.get("format_version") if isinstance(data, dict) else None
+    # Before anything else: a newer format may have fields that this version cannot know.
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise _newer(version)
+    manifest = from_json(Manifest, data)
+    missing = sorted(set(REQUIRED_FILES) - manifest.files.keys())
+    if missing:
+        raise InputError(f"{where} must list the file {missing[0]}, but it does not.")
+    return manifest
+
+
+def _newer(version: int) -> InputError:
+    return InputError(
+        f"A bundle's format version must be {FORMAT_VERSION}, but got {version}; "
+        "install a version of fleetfit that reads it."
+    )
+
+
+def _check_path(name: str) -> None:
+    path = PurePosixPath(name)
+    inside = bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+    if not inside or "\\" in name or "\0" in name or str(path) != name:
+        raise InputError(f"A bundle's files must lie inside its directory, but got {name!r}.")

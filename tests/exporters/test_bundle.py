@@ -1,0 +1,316 @@
+"""A bundle comes back as it was written, or is refused with the name of what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporters import (
+    Cost,
+    Licence,
+    Manifest,
+    Parity,
+    TaskMetric,
+    check_parity,
+    emit,
+    load_bundle,
+    random_weights,
+    read_weights,
+    write_bundle,
+)
+from exporters.manifest import read_manifest
+from fleetfit import Head, InputError, Target, Workload, dumps
+from fleetfit.files import sha256_of
+from supernet.network import EncoderNetwork
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "i", "lost", "my", "card", "where", "is", "it"]
+LABELS = ("lost_card", "other", "refund", "top_up", "transfer")
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> str:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    made = Tokenizer(models.WordPiece({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    # As some checkpoints come; a bundle must not be misled by it.
+    made.enable_padding(length=37)
+    made.enable_truncation(5)
+    return made.to_str()
+
+
+@pytest.fixture
+def manifest(mixed, device) -> Manifest:
+    return Manifest(
+        architecture=mixed,
+        device=device,
+        target=Target(runtime="onnxruntime"),
+        workload=Workload(seq_len=16),
+        parity=Parity(max_abs_diff=1e-6, mean_abs_diff=1e-7, limit=1e-4, shapes=((1, 16),)),
+        max_length=12,
+        session={"threads": "1"},
+        budgets=("latency_p50<=8ms",),
+        predicted=Cost(latency_p50_s=0.007),
+        measured=Cost(latency_p50_s=0.0071, memory_bytes=1e8),
+        metric=TaskMetric(name="accuracy", data="made up", value=0.9, source_value=0.92),
+        pooling="mean",
+        labels=LABELS,
+        licences=(Licence(part="weights", licence="Apache-2.0", source="here"),),
+        provenance={"weights": "random"},
+    )
+
+
+@pytest.fixture
+def write(tokenizer, tmp_path):
+    def written(manifest):
+        arch = manifest.architecture
+        fixed = manifest.target.shapes == "fixed"
+        weights = random_weights(arch)
+        model = emit(arch, weights, workload=manifest.workload if fixed else None)
+        path = tmp_path / "bundle"
+        write_bundle(path, manifest, model=model, tokenizer=tokenizer, weights=weights)
+        return path
+
+    return written
+
+
+def expected(arch, ids):
+    """Probabilities by PyTorch of one text of these token ids."""
+    row = np.array([ids], dtype=np.int64)
+    inputs = {
+        "input_ids": row,
+        "attention_mask": np.ones_like(row),
+        "token_type_ids": np.zeros_like(row),
+    }
+    logits = EncoderNetwork.of(arch, random_weights(arch)).reference(inputs)["logits"][0]
+    shares = np.exp(logits - logits.max())
+    return dict(zip(LABELS, shares / shares.sum(), strict=True))
+
+
+def test_the_manifest_comes_back_with_the_hash_of_every_file(write, manifest):
+    path = write(manifest)
+    loaded = load_bundle(path).manifest
+    assert dataclasses.replace(loaded, files={}) == manifest
+    assert sorted(loaded.files) == ["encoder.safetensors", "model.onnx", "tokenizer.json"]
+    assert all(sha256_of(path / name) == digest for name, digest in loaded.files.items())
+
+
+def test_predictions_equal_pytorch_and_are_sorted(write, manifest):
+    (found,) = load_bundle(write(manifest)).predict(["I lost my card"])
+    wanted = expected(manifest.architecture, [2, 4, 5, 6, 7, 3])
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert found == pytest.approx(wanted, abs=1e-5)
+    assert sum(found.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("shapes", ["fixed", "dynamic"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_every_target_gives_the_same_for_any_number_of_texts(write, manifest, shapes, runtime):
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    target = Target(runtime=runtime, shapes=shapes)
+    workload = Workload(batch=2, seq_len=16)
+    bundle = load_bundle(write(dataclasses.replace(manifest, target=target, workload=workload)))
+    texts = ["I lost my card", "where is it", ""]
+    alone = [bundle.predict([t])[0] for t in texts]
+    together = bundle.predict(texts)
+    for one, other in zip(alone, together, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+    assert alone[0] == pytest.approx(expected(manifest.architecture, [2, 4, 5, 6, 7, 3]), abs=1e-5)
+
+
+def test_no_texts_give_no_predictions(write, manifest):
+    assert load_bundle(write(manifest)).predict([]) == []
+
+
+def test_an_empty_text_is_its_special_tokens(write, manifest):
+    (found,) = load_bundle(write(manifest)).predict([""])
+    assert found == pytest.approx(expected(manifest.architecture, [2, 3]), abs=1e-5)
+
+
+def test_an_overlong_text_is_cut_at_its_end(write, manifest):
+    (found,) = load_bundle(write(manifest)).predict(["card " * 1000])
+    wanted = expected(manifest.architecture, [2] + [7] * 10 + [3])
+    assert found == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("texts", ["one string", [b"bytes"], [None], ["\ud800"]])
+def test_what_is_no_text_is_refused(write, manifest, texts):
+    with pytest.raises(InputError, match="Texts must"):
+        load_bundle(write(manifest)).predict(texts)
+
+
+def test_embeddings_have_length_one(write, manifest):
+    arch = manifest.architecture.with_head(Head(kind="embedding", pooling="mean"))
+    bundle = load_bundle(write(dataclasses.replace(manifest, architecture=arch, labels=())))
+    found = bundle.embed(["where is it", "my card"])
+    assert found.shape == (2, arch.width)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert bundle.embed([]).shape == (0, arch.width)
+    with pytest.raises(InputError, match="classification"):
+        bundle.predict(["x"])
+
+
+def test_the_session_runs_with_the_targets_options(write, manifest):
+    target = Target(runtime="onnxruntime", threads=2, spinning=True)
+    bundle = load_bundle(write(dataclasses.replace(manifest, target=target)))
+    assert bundle.session.properties["intra_op_num_threads"] == "2"
+    assert bundle.session.properties["session.intra_op.allow_spinning"] == "1"
+
+
+def test_a_loaded_bundle_can_be_checked_against_pytorch(write, manifest):
+    arch = manifest.architecture
+    reference = EncoderNetwork.of(arch, random_weights(arch)).reference
+    session = load_bundle(write(manifest)).session
+    assert check_parity(session, reference, arch.embedding, "fp32", seed=1).holds
+
+
+def test_weights_come_back_for_further_training(write, manifest):
+    found, wanted = read_weights(write(manifest)), random_weights(manifest.architecture)
+    assert found.keys() == wanted.keys()
+    assert all((found[name] == wanted[name]).all() for name in wanted)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "encoder.safetensors"])
+def test_a_changed_file_is_refused_by_name(write, manifest, name):
+    path = write(manifest)
+    data = bytearray((path / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (path / name).write_bytes(data)
+    with pytest.raises(InputError, match=rf"{name} was changed"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "encoder.safetensors"])
+def test_a_missing_file_is_refused_by_name(write, manifest, name):
+    path = write(manifest)
+    (path / name).unlink()
+    with pytest.raises(InputError, match=rf"{name} is missing"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "deep/er/notes.txt", ".hidden"])
+def test_an_extra_file_is_refused_by_name(write, manifest, name):
+    path = write(manifest)
+    (path / name).parent.mkdir(parents=True, exist_ok=True)
+    (path / name).write_text("x")
+    with pytest.raises(InputError, match=rf"{name} is extra"):
+        load_bundle(path)
+
+
+def test_a_link_that_leads_outside_is_refused(write, manifest, tmp_path):
+    path = write(manifest)
+    outside = tmp_path / "outside.onnx"
+    (path / "model.onnx").rename(outside)
+    (path / "model.onnx").symlink_to(outside)
+    with pytest.raises(InputError, match=r"model\.onnx leads outside"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "", "a//b", "a\\..\\b", "."])
+def test_a_path_that_leaves_the_directory_is_refused(write, manifest, name):
+    path = write(manifest)
+    data = json.loads((path / "manifest.json").read_text())
+    data["files"][name] = "0" * 64
+    (path / "manifest.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match="inside its directory"):
+        load_bundle(path)
+
+
+def test_a_newer_format_is_refused_before_its_fields_are_read(write, manifest):
+    path = write(manifest)
+    data = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**data, "format_version": 2, "new": 1}))
+    with pytest.raises(InputError, match="format version must be 1, but got 2"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"format_version": 1}'])
+def test_a_manifest_that_is_none_is_refused(write, manifest, text):
+    path = write(manifest)
+    (path / "manifest.json").write_text(text)
+    with pytest.raises(InputError):
+        load_bundle(path)
+
+
+@given(st.text() | st.recursive(st.none() | st.integers(), lambda x: st.lists(x)).map(json.dumps))
+def test_any_text_as_manifest_is_read_or_refused(text):
+    with pytest.raises(InputError):
+        read_manifest(text, "manifest.json")
+
+
+def test_no_directory_is_refused(tmp_path):
+    with pytest.raises(InputError, match="must be a directory"):
+        load_bundle(tmp_path / "nothing")
+
+
+def test_a_directory_that_holds_something_is_left_alone(write, manifest, tmp_path):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "mine").write_text("x")
+    with pytest.raises(InputError, match="new or empty"):
+        write(manifest)
+    assert [p.name for p in (tmp_path / "bundle").iterdir()] == ["mine"]
+
+
+def test_parts_that_do_not_fit_leave_nothing_behind(manifest, tokenizer, tmp_path):
+    arch = manifest.architecture
+    weights = random_weights(arch)
+    model = emit(arch, weights)
+    path = tmp_path / "bundle"
+    with pytest.raises(InputError, match="Weights must fit"):
+        write_bundle(path, manifest, model=model, tokenizer=tokenizer, weights={})
+    with pytest.raises(InputError, match="tokenizer"):
+        write_bundle(path, manifest, model=model, tokenizer="{}", weights=weights)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tokenizer_with_more_words_than_the_network_is_refused(manifest, tokenizer, tmp_path):
+    arch = manifest.architecture
+    embedding = dataclasses.replace(arch.embedding, vocab_size=5)
+    arch = dataclasses.replace(arch, embedding=embedding)
+    weights = random_weights(arch)
+    small = dataclasses.replace(manifest, architecture=arch)
+    with pytest.raises(InputError, match="5 words"):
+        write_bundle(
+            tmp_path / "b", small, model=emit(arch, weights), tokenizer=tokenizer, weights=weights
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"labels": LABELS[:4]}, "5 different labels"),
+        ({"labels": ("a",) * 5}, "1 different"),
+        ({"max_length": 41}, "max_length <= 40"),
+        ({"max_length": 1}, "2 <= max_length"),
+        ({"pooling": "first"}, "pooling"),
+        ({"budgets": ("latency<=8",)}, "metric"),
+        ({"format_version": 0}, "format version"),
+        ({"target": Target(runtime="onnxruntime", shapes="fixed"), "max_length": 17}, "<= 16"),
+    ],
+)
+def test_a_manifest_whose_parts_do_not_fit_is_refused(manifest, change, named):
+    with pytest.raises(InputError, match=named):
+        dataclasses.replace(manifest, **change)
+
+
+def test_a_model_beyond_its_parity_limit_is_not_bundled(manifest):
+    worse = dataclasses.replace(manifest.parity, max_abs_diff=1e-3)
+    with pytest.raises(InputError, match="agree with PyTorch"):
+        dataclasses.replace(manifest, parity=worse)
+
+
+def test_equal_bundles_have_equal_bytes(write, manifest, tmp_path):
+    first = write(manifest)
+    first.rename(tmp_path / "first")
+    second = write(manifest)
+    for name in ("manifest.json", "model.onnx", "encoder.safetensors", "tokenizer.json"):
+        assert (tmp_path / "first" / name).read_bytes() == (second / name).read_bytes()
+    assert dumps(load_bundle(second).manifest) == dumps(load_bundle(tmp_path / "first").manifest)

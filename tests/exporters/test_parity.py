@@ -1,0 +1,91 @@
+"""Parity: agreement passes, disagreement is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from exporters import Parity, check_parity, emit, random_weights, runtime
+from fleetfit import Head, InputError, Target, Workload
+from supernet.network import EncoderNetwork
+
+
+def session_of(arch, directory, *, precision="fp32", name="onnxruntime", workload=None):
+    chosen = runtime(name)
+    target = Target(runtime=name, precision=precision, shapes="fixed" if workload else "dynamic")
+    model = emit(arch, random_weights(arch), workload=workload)
+    return chosen.load(chosen.build(model, target, workload or Workload(), directory))
+
+
+def reference_of(arch):
+    return EncoderNetwork.of(arch, random_weights(arch)).reference
+
+
+def test_a_faithful_export_passes_at_three_shapes_with_padding(mixed, tmp_path):
+    session = session_of(mixed, tmp_path)
+    found = check_parity(session, reference_of(mixed), mixed.embedding, "fp32", seed=0)
+    assert found.max_abs_diff < 2e-5
+    assert found.limit == 1e-4
+    assert found.shapes == ((1, 40), (2, 40), (3, 17))
+    assert found.holds
+
+
+def test_a_fixed_session_is_compared_at_its_shape(mixed, tmp_path):
+    session = session_of(mixed, tmp_path, workload=Workload(batch=2, seq_len=12))
+    found = check_parity(session, reference_of(mixed), mixed.embedding, "fp32", seed=0)
+    assert found.shapes == ((2, 12),) * 3
+
+
+@pytest.mark.parametrize("kind", ["none", "classification", "embedding"])
+def test_bf16_is_within_its_limit_and_is_not_fp32(kind, mixed, tmp_path):
+    pytest.importorskip("openvino")
+    from exporters.openvino_cpu import capabilities
+
+    if "BF16" not in capabilities():
+        pytest.skip("the processor has no bf16")
+    pooling = None if kind == "none" else "mean"
+    arch = mixed.with_head(
+        Head(kind=kind, pooling=pooling, outputs=5 if kind == "classification" else 0)
+    )
+    session = session_of(arch, tmp_path, name="openvino", precision="bf16")
+    found = check_parity(session, reference_of(arch), arch.embedding, "bf16", seed=0)
+    assert 1e-5 < found.max_abs_diff <= found.limit
+
+
+def test_another_network_is_refused(mixed, tmp_path):
+    session = session_of(mixed, tmp_path)
+    other = EncoderNetwork.of(mixed, random_weights(mixed, seed=9)).reference
+    for precision in ("fp32", "bf16"):
+        with pytest.raises(InputError, match="must agree"):
+            check_parity(session, other, mixed.embedding, precision, seed=0)
+
+
+def test_outputs_that_are_no_numbers_are_refused(mixed, tmp_path):
+    session = session_of(mixed, tmp_path)
+    inner = reference_of(mixed)
+
+    def broken(inputs):
+        return {k: np.full_like(v, np.nan) for k, v in inner(inputs).items()}
+
+    with pytest.raises(InputError, match="must agree"):
+        check_parity(session, broken, mixed.embedding, "fp32", seed=0)
+
+
+def test_other_outputs_are_refused(mixed, tmp_path):
+    session = session_of(mixed, tmp_path)
+    inner = reference_of(mixed)
+    with pytest.raises(InputError, match="outputs"):
+        check_parity(session, lambda i: {"x": inner(i)["logits"]}, mixed.embedding, "fp32", seed=0)
+    with pytest.raises(InputError, match="shape"):
+        check_parity(
+            session,
+            lambda i: {"logits": inner(i)["logits"][:, :2]},
+            mixed.embedding,
+            "fp32",
+            seed=0,
+        )
+
+
+def test_parity_needs_numbers():
+    with pytest.raises(InputError, match="finite"):
+        Parity(max_abs_diff=float("nan"), mean_abs_diff=0.0, limit=1.0, shapes=((1, 1),))

@@ -1,0 +1,263 @@
+"""The contract of Runtime, over every runtime there is."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporters import RUNTIMES, Artifact, emit, make_inputs, model_bytes, random_weights, runtime
+from exporters.fake import FakeRuntime
+from exporters.runtime import check_read_back
+from fleetfit import InputError, RuntimeMissing, SurroundingsError, Target, Workload
+
+ALL = {**RUNTIMES, "fake": FakeRuntime()}
+WORKLOAD = Workload(batch=2, seq_len=8)
+
+
+@pytest.fixture(params=ALL)
+def any_runtime(request):
+    found = ALL[request.param]
+    if not found.available():
+        pytest.skip(f"{request.param} is not installed")
+    return found
+
+
+@pytest.fixture
+def model(mixed):
+    return emit(mixed, random_weights(mixed))
+
+
+@pytest.fixture
+def target(any_runtime):
+    return Target(runtime=any_runtime.name)
+
+
+def test_the_artifact_names_the_file_it_wrote(any_runtime, target, model, tmp_path):
+    artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
+    data = Path(artifact.path).read_bytes()
+    assert (artifact.target, artifact.workload) == (target, WORKLOAD)
+    assert (artifact.file_bytes, artifact.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert data == model_bytes(model)
+
+
+def test_two_runs_agree_and_do_not_share_memory(any_runtime, target, model, mixed, tmp_path):
+    session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+    one, other = make_inputs(mixed.embedding, WORKLOAD, seed=0, count=2)
+    first = session.run(one)["logits"]
+    kept = first.copy()
+    session.run(other)
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_allclose(session.run(one)["logits"], kept, atol=1e-6)
+
+
+def test_a_dynamic_session_takes_every_shape(any_runtime, target, model, mixed, tmp_path):
+    session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+    assert session.shape is None
+    for batch, seq in ((1, 1), (3, 40), (2, 5)):
+        (inputs,) = make_inputs(
+            mixed.embedding, Workload(batch=batch, seq_len=seq), seed=0, count=1
+        )
+        assert session.run(inputs)["logits"].shape == (batch, 5)
+
+
+def test_a_fixed_session_takes_its_shape_only(any_runtime, mixed, tmp_path):
+    target = Target(runtime=any_runtime.name, shapes="fixed")
+    model = emit(mixed, random_weights(mixed), workload=WORKLOAD)
+    session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+    assert session.shape == (2, 8)
+    (inputs,) = make_inputs(mixed.embedding, Workload(batch=2, seq_len=9), seed=0, count=1)
+    with pytest.raises(InputError, match="2, 9"):
+        session.run(inputs)
+
+
+def test_properties_are_text_and_name_the_threads(any_runtime, model, tmp_path):
+    target = Target(runtime=any_runtime.name, threads=2)
+    session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+    assert all(isinstance(v, str) for v in session.properties.values())
+    assert "2" in session.properties.values()
+
+
+def test_every_target_for_a_device_can_be_built_and_loaded(any_runtime, device, model, tmp_path):
+    targets = any_runtime.targets(device, threads=2)
+    assert targets
+    for target in targets:
+        assert target.runtime == any_runtime.name
+        assert target.threads == 2
+        any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+
+
+def test_the_version_is_text(any_runtime):
+    assert any_runtime.version()[0].isdigit()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda i: {k: v for k, v in i.items() if k != "input_ids"},
+        lambda i: {**i, "more": i["input_ids"]},
+        lambda i: {k: v.astype(np.float32) for k, v in i.items()},
+        lambda i: {k: v[0] for k, v in i.items()},
+        lambda i: {**i, "attention_mask": i["attention_mask"][:, :-1]},
+        lambda i: {k: np.repeat(v, 6, axis=1) for k, v in i.items()},
+    ],
+    ids=["missing", "unknown", "type", "rank", "unequal", "too long"],
+)
+def test_inputs_that_do_not_fit_are_refused(any_runtime, target, model, mixed, tmp_path, spoil):
+    session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+    (inputs,) = make_inputs(mixed.embedding, WORKLOAD, seed=0, count=1)
+    with pytest.raises(InputError, match="Inputs must fit"):
+        session.run(spoil(inputs))
+    assert session.run(inputs)["logits"].shape == (2, 5)
+
+
+def test_shapes_other_than_the_targets_are_refused(any_runtime, model, target, mixed, tmp_path):
+    fixed = emit(mixed, random_weights(mixed), workload=WORKLOAD)
+    with pytest.raises(InputError, match="dynamic shapes"):
+        any_runtime.build(fixed, target, WORKLOAD, tmp_path)
+    with pytest.raises(InputError, match="fixed shapes"):
+        any_runtime.build(model, dataclasses.replace(target, shapes="fixed"), WORKLOAD, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_target_of_another_runtime_is_refused(any_runtime, model, target, tmp_path):
+    other = "openvino" if any_runtime.name == "onnxruntime" else "onnxruntime"
+    with pytest.raises(InputError, match=any_runtime.name):
+        any_runtime.build(model, dataclasses.replace(target, runtime=other), WORKLOAD, tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no model", "half"])
+def test_a_missing_or_damaged_file_is_refused(any_runtime, target, model, tmp_path, content):
+    artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
+    path = Path(artifact.path)
+    data = path.read_bytes()
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(data[: len(data) // 2] if content == "half" else content)
+    with pytest.raises(InputError, match=r"model\.onnx"):
+        any_runtime.load(artifact)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinity")
+def test_a_process_that_is_not_pinned_as_stated_is_refused(model, tmp_path):
+    chosen = runtime("onnxruntime")
+    target = Target(runtime="onnxruntime", affinity=(4095,))
+    artifact = chosen.build(model, target, WORKLOAD, tmp_path)
+    with pytest.raises(SurroundingsError, match="pinned to cores"):
+        chosen.load(artifact)
+
+
+def test_an_option_that_reads_back_differently_is_an_error():
+    target = Target(runtime="openvino")
+    with pytest.raises(SurroundingsError, match="THREADS=2"):
+        check_read_back(target, {"THREADS": "2"}, {"THREADS": "1"})
+
+
+@pytest.mark.parametrize("spinning", [True, False])
+def test_onnxruntime_reads_back_its_options(model, tmp_path, spinning):
+    chosen = runtime("onnxruntime")
+    target = Target(runtime="onnxruntime", threads=2, spinning=spinning)
+    found = chosen.load(chosen.build(model, target, WORKLOAD, tmp_path)).properties
+    assert found == {
+        "execution_mode": "ORT_SEQUENTIAL",
+        "graph_optimization_level": "ORT_ENABLE_ALL",
+        "inter_op_num_threads": "1",
+        "intra_op_num_threads": "2",
+        "providers": "CPUExecutionProvider",
+        "session.intra_op.allow_spinning": "1" if spinning else "0",
+    }
+
+
+def test_every_vendor_exception_of_onnxruntime_is_mapped():
+    from onnxruntime.capi import onnxruntime_pybind11_state as vendor
+
+    from exporters.onnxruntime_cpu import _ERRORS
+
+    kinds = [v for v in vars(vendor).values() if isinstance(v, type) and issubclass(v, Exception)]
+    assert {k.__name__ for k in kinds} <= _ERRORS.keys()
+
+
+def test_onnxruntime_refuses_bf16(model, tmp_path):
+    target = Target(runtime="onnxruntime", precision="bf16")
+    with pytest.raises(InputError, match="fp32"):
+        runtime("onnxruntime").build(model, target, WORKLOAD, tmp_path)
+
+
+needs_openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="needs openvino"
+)
+
+
+@needs_openvino
+def test_openvino_reads_back_its_options(model, tmp_path):
+    chosen = runtime("openvino")
+    target = Target(runtime="openvino", threads=2)
+    found = chosen.load(chosen.build(model, target, WORKLOAD, tmp_path)).properties
+    assert found["INFERENCE_PRECISION_HINT"] == "f32"
+    assert found["INFERENCE_NUM_THREADS"] == "2"
+    assert found["NUM_STREAMS"] == "1"
+    assert found["PERFORMANCE_HINT"] == "LATENCY"
+    assert found["ENABLE_CPU_PINNING"] == "NO"
+    assert found["EXECUTION_DEVICES"] == "CPU"
+
+
+@needs_openvino
+def test_openvino_runs_bf16_only_where_the_processor_has_it(model, tmp_path, monkeypatch):
+    from exporters import openvino_cpu
+
+    chosen = runtime("openvino")
+    target = Target(runtime="openvino", precision="bf16")
+    artifact = chosen.build(model, target, WORKLOAD, tmp_path)
+    if "BF16" in openvino_cpu.capabilities():
+        found = chosen.load(artifact).properties
+        assert found["INFERENCE_PRECISION_HINT"] == "bf16"
+    monkeypatch.setattr(openvino_cpu, "capabilities", lambda: ("FP32",))
+    with pytest.raises(SurroundingsError, match="bf16"):
+        chosen.load(artifact)
+
+
+@needs_openvino
+def test_openvino_offers_bf16_by_the_flags_of_the_device(device):
+    chosen = runtime("openvino")
+    assert [t.precision for t in chosen.targets(device, threads=1)] == ["fp32"]
+    able = dataclasses.replace(device, cpu_flags=("avx512_bf16",))
+    assert [t.precision for t in chosen.targets(able, threads=1)] == ["fp32", "bf16"]
+
+
+@needs_openvino
+def test_openvino_refuses_spinning(model, tmp_path):
+    target = Target(runtime="openvino", spinning=True)
+    with pytest.raises(InputError, match="spin"):
+        runtime("openvino").build(model, target, WORKLOAD, tmp_path)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_missing_library_is_one_sentence(name, device, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, name, None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert not RUNTIMES[name].available()
+    assert RUNTIMES[name].targets(device, threads=1) == ()
+    with pytest.raises(RuntimeMissing, match="pip install"):
+        RUNTIMES[name].version()
+
+
+def test_an_unknown_runtime_is_refused():
+    with pytest.raises(InputError, match="onnxruntime, openvino"):
+        runtime("tensorrt")
+
+
+def test_an_artifact_needs_a_file_and_a_hash():
+    with pytest.raises(InputError, match="64 digits"):
+        Artifact(
+            target=Target(runtime="openvino"),
+            workload=WORKLOAD,
+            path="x",
+            file_bytes=1,
+            sha256="0",
+        )
