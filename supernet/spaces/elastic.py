@@ -56,7 +56,8 @@ class ElasticChoices:
 
 
 def _rounded(values: Iterator[float], largest: int) -> tuple[int, ...]:
-    return tuple(sorted({min(largest, max(16, round(v / 16) * 16)) for v in values} | {largest}))
+    below = {min(largest, max(16, round(v / 16) * 16)) for v in values if v < largest}
+    return tuple(sorted(below | {largest}))
 
 
 @dataclass(frozen=True, kw_only=True)
