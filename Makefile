@@ -13,7 +13,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := fleetfit supernet exporters devices profiler predictors search
 CODE := $(PACKAGES) benchmarks examples tests
-# mypy stops at a folder without modules; tests are checked like the rest.
+# mypy stops at a folder without modules. Tests are checked too, less strictly (pyproject.toml).
 TYPED = $(foreach d,$(CODE),$(if $(shell find $(d) -name '*.py' 2>/dev/null | head -n 1),$(d)))
 
 .PHONY: venv test demo clean
