@@ -99,6 +99,7 @@ class Survey:
         self._with_memory = _chosen_for_memory(queries, settings.memory_every)
         self._done: dict[str, Measurement] = {}
         self._open: dict[str, Entry] = {}
+        self._progress: Progress | None = None
         for job in self._order:
             if job.id not in self._done and job.id not in self._open:
                 self._look_up(job)
@@ -114,6 +115,7 @@ class Survey:
 
     def run(self, bench: Bench, progress: Progress | None = None) -> list[Measurement]:
         """Make every visit that is wanted and return the measurements."""
+        self._progress = progress
         gate = Gate(bench, limit=self._settings.protocol.reference_limit)
         targets = list({e.query.target.id: e.query.target for e in self._open.values()}.values())
         if any(self._wants_visit(entry) for entry in self._open.values()):
@@ -125,20 +127,17 @@ class Survey:
             order = _shuffled([e for e in self._open.values() if self._wants_visit(e)], rng, last)
             if order:
                 last = order[-1].job.id
-                self._pass(order, bench, gate, progress)
+                self._pass(order, bench, gate)
         return self.measurements()
 
-    def _pass(
-        self, order: list[Entry], bench: Bench, gate: Gate, progress: Progress | None
-    ) -> None:
+    def _pass(self, order: list[Entry], bench: Bench, gate: Gate) -> None:
         """Visit each entry once; every stretch of visits ends with a look at the reference."""
         protocol = self._settings.protocol
         stretch: list[Entry] = []
         began = bench.now_s()
         for entry in order:
             query = entry.query
-            if progress is not None:
-                progress(*self._counts(), f"{query.architecture.summary()} in {query.target}")
+            self._tell(f"{query.architecture.summary()} in {query.target}")
             visit = bench.visit(query, seed=self._settings.seed)
             self._add(entry, visit, gate.latest_s(query.target))
             stretch.append(entry)
@@ -148,8 +147,7 @@ class Survey:
                 stretch, began = [], bench.now_s()
         self._judge(stretch, gate)
         self._finish(bench)
-        if progress is not None:
-            progress(*self._counts(), "")
+        self._tell("")
 
     def _add(self, entry: Entry, visit: Visit, reference_s: float) -> None:
         health = dataclasses.replace(visit.health, reference_s=reference_s)
@@ -181,6 +179,7 @@ class Survey:
             if not pending and not self._wants_visit(entry):
                 memory = None
                 if entry.query.architecture.cost_id in self._with_memory:
+                    self._tell(f"memory of {entry.query.architecture.summary()}")
                     memory = bench.memory(entry.query, seed=self._settings.seed)
                 self._put(entry, memory)
 
@@ -234,6 +233,10 @@ class Survey:
     def _wants_visit(self, entry: Entry) -> bool:
         """An open entry that is measured already wants its memory only."""
         return entry.job.id not in self._done and entry.wants_visit(self._settings.protocol)
+
+    def _tell(self, note: str) -> None:
+        if self._progress is not None:
+            self._progress(*self._counts(), note)
 
     def _counts(self) -> tuple[int, int]:
         """(visits done, visits planned)."""

@@ -1,0 +1,108 @@
+"""How fast and how steadily this machine is profiled: ``python -m benchmarks.profile``.
+
+Networks of the elastic space of a source with MiniLM's sizes, in every target of this machine,
+batch 1, 128 tokens, with the ``survey`` protocol; the clock covers all visits, builds, loads and
+reference runs. No memory children run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks._report import finish
+from devices import describe
+from exporters import RUNTIMES
+from fleetfit import (
+    Architecture,
+    Embedding,
+    FeedForward,
+    Layer,
+    Measurement,
+    Query,
+    SelfAttention,
+    Workload,
+)
+from fleetfit.statistics import percentile
+from profiler import Store, SurveySettings, plan, survey
+from supernet.spaces import ElasticSpace
+
+
+def minilm() -> Architecture:
+    """6 layers, 384 wide, 12 heads, ffn 1,536, 30,522 tokens."""
+    layers = tuple(
+        Layer(
+            width=384,
+            sublayers=(SelfAttention(heads=12, head_dim=32), FeedForward(widths=(1536,))),
+            projected=False,
+            source=i,
+        )
+        for i in range(6)
+    )
+    embedding = Embedding(vocab_size=30522, width=384, max_positions=512, segments=2)
+    return Architecture(embedding=embedding, layers=layers)
+
+
+def difference(measurement: Measurement) -> float:
+    """Relative difference between the medians of the first two visits."""
+    first, second = (percentile(s, 0.5) for s in measurement.samples_s[:2])
+    return abs(first - second) / min(first, second)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", type=int, default=16, help="networks to measure (>= 2)")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    device = describe()
+    networks = plan(ElasticSpace.of(minilm()), args.networks, np.random.default_rng(args.seed))
+    targets = [t for r in RUNTIMES.values() for t in r.targets(device, threads=device.cores)]
+    queries = [
+        Query(architecture=a, target=t, workload=Workload()) for a in networks for t in targets
+    ]
+    with tempfile.TemporaryDirectory() as folder, Store(f"sqlite:///{Path(folder)}/s.db") as store:
+        start = time.perf_counter()
+        found = survey(queries, store=store, device=device, settings=SurveySettings(seed=args.seed))
+        total_s = time.perf_counter() - start
+    report(found, total_s)
+
+
+def report(found: list[Measurement], total_s: float) -> None:
+    table = Table(title=f"survey, {found[0].job.query.workload}, {found[0].device.name}")
+    for column in ("target", "measured", "noisy", "visits", "between visits", "noise", "median ms"):
+        table.add_column(column, justify="left" if column == "target" else "right")
+    groups: dict[str, list[Measurement]] = defaultdict(list)
+    for measurement in found:
+        groups[str(measurement.job.query.target)].append(measurement)
+    for name, members in groups.items():
+        table.add_row(
+            name,
+            str(len(members)),
+            str(sum(m.status != "ok" for m in members)),
+            f"{np.mean([len(m.samples_s) for m in members]):.2f}",
+            f"{np.median([difference(m) for m in members]):.2%}",
+            f"{np.median([m.noise for m in members]):.2%}",
+            f"{np.median([m.latency_p50_s for m in members]) * 1e3:.2f}",
+        )
+    figures: dict[str, object] = {
+        "measurements": len(found),
+        "measurements_per_minute": round(60 * len(found) / total_s, 2),
+        "total_seconds": round(total_s, 1),
+        "noisy": sum(m.status != "ok" for m in found),
+        "difference_between_visits": max(
+            round(float(np.median([difference(m) for m in members])), 4)
+            for members in groups.values()
+        ),
+        "noise": round(float(np.median([m.noise for m in found])), 4),
+    }
+    finish(table, figures)
+
+
+if __name__ == "__main__":
+    main()

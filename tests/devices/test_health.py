@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices import HealthMeter
+from devices.health import parse_pressure, parse_times
+
+
+def test_steal_is_the_share_since_the_reading_before(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("cpu  100 0 0 100 0 0 0 10 0 0\n")
+    meter = HealthMeter(proc=tmp_path)
+    (tmp_path / "stat").write_text("cpu  150 0 0 130 0 0 0 30 0 0\n")
+    assert meter.read().steal == pytest.approx(0.2)
+    assert meter.read().steal is None  # no time has passed
+
+
+def test_guest_time_is_not_counted_twice() -> None:
+    assert parse_times("cpu 10 0 0 0 0 0 0 5 10 0") == (15, 5)
+
+
+def test_pressure_is_a_share() -> None:
+    text = "some avg10=12.50 avg60=1.00 total=1\nfull avg10=0.00 avg60=0.00 total=0\n"
+    assert parse_pressure(text) == 0.125
+
+
+def test_a_system_without_the_files_gives_none(tmp_path: Path) -> None:
+    health = HealthMeter(proc=tmp_path).read(reference_s=0.5)
+    assert (health.load_1m, health.steal, health.pressure) == (None, None, None)
+    assert health.reference_s == 0.5
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    assert parse_times(text) is None or text.startswith("cpu")
+    parse_pressure(text)

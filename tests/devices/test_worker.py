@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devices import Worker, run_isolated
+from devices.worker import child_environment
+from fleetfit import InputError, SurroundingsError
+
+pytestmark = pytest.mark.usefixtures("children")
+CHILD = "sample_child"
+
+
+@pytest.fixture
+def worker(children: None) -> Iterator[Worker]:
+    with Worker(CHILD) as worker:
+        yield worker
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone_within(pid: int, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while is_alive(pid) and time.monotonic() < end:
+        time.sleep(0.02)
+    return not is_alive(pid)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_many_requests_one_child(worker: Worker) -> None:
+    values = [1, "zwei ü", [None, 2.5], {"a": True}]
+    assert [worker.request({"do": "echo", "value": v}, timeout_s=30) for v in values] == values
+
+
+def test_requests_and_results_larger_than_a_pipe(worker: Worker) -> None:
+    value = "x" * 1_000_000
+    assert worker.request({"do": "echo", "value": value}, timeout_s=30) == value
+
+
+def test_prints_do_not_reach_the_result(worker: Worker) -> None:
+    assert worker.request({"do": "print"}, timeout_s=30) == "true answer"
+    assert worker.request({"do": "echo", "value": 5}, timeout_s=30) == 5
+
+
+def test_a_crash_names_the_signal_and_what_was_said_last() -> None:
+    with pytest.raises(SurroundingsError, match=r"sample_child.*SIGSEGV.*going down"):
+        run_isolated(CHILD, {"do": "crash"}, timeout_s=30)
+
+
+def test_an_exit_names_its_code() -> None:
+    with pytest.raises(SurroundingsError, match="exit code 3"):
+        run_isolated(CHILD, {"do": "exit"}, timeout_s=30)
+
+
+def test_a_module_that_is_not_there() -> None:
+    with pytest.raises(SurroundingsError, match="No module named"):
+        run_isolated("no_such_child", {}, timeout_s=30)
+
+
+def test_a_hang_is_killed(worker: Worker) -> None:
+    worker.request({"do": "echo", "value": 0}, timeout_s=30)
+    pid = worker.pid
+    with pytest.raises(SurroundingsError, match=r"within 0.2 s"):
+        worker.request({"do": "hang"}, timeout_s=0.2)
+    assert gone_within(pid, 2)
+    with pytest.raises(SurroundingsError, match="has ended"):
+        worker.request({"do": "echo", "value": 0}, timeout_s=1)
+
+
+def test_garbage_is_refused(worker: Worker) -> None:
+    with pytest.raises(SurroundingsError, match="in JSON"):
+        worker.request({"do": "garbage"}, timeout_s=30)
+
+
+def test_our_errors_keep_class_and_message(worker: Worker) -> None:
+    with pytest.raises(InputError) as caught:
+        worker.request({"do": "ours"}, timeout_s=30)
+    assert str(caught.value) == "A number must be even, but got 3."
+    assert worker.request({"do": "echo", "value": 1}, timeout_s=30) == 1
+
+
+@pytest.mark.parametrize(
+    ("job", "said"), [("foreign", "ZeroDivisionError"), ("unwritable", "JSON")]
+)
+def test_other_errors_are_the_surroundings(worker: Worker, job: str, said: str) -> None:
+    with pytest.raises(SurroundingsError, match=said):
+        worker.request({"do": job}, timeout_s=30)
+
+
+def test_the_environment_is_whitelisted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    seen = run_isolated(CHILD, {"do": "environment"}, timeout_s=30)
+    assert "OMP_NUM_THREADS" not in seen
+    assert seen["ORT_DISABLE_TELEMETRY"] == "1"
+    assert child_environment({"PATH": "p", "SECRET": "s"}).get("SECRET") is None
+
+
+def test_grandchildren_die_with_a_killed_worker(worker: Worker) -> None:
+    pid = worker.request({"do": "spawn"}, timeout_s=30)
+    assert is_alive(pid)
+    worker.kill()
+    assert gone_within(pid, 2)
+
+
+def test_no_file_descriptor_is_left() -> None:
+    run_isolated(CHILD, {"do": "echo", "value": 0}, timeout_s=30)
+    before = open_files()
+    run_isolated(CHILD, {"do": "echo", "value": 0}, timeout_s=30)
+    with pytest.raises(SurroundingsError):
+        run_isolated(CHILD, {"do": "exit"}, timeout_s=30)
+    assert open_files() == before

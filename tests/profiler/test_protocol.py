@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from fleetfit import InputError, dumps, loads
+from profiler import SurveyProtocol, VerifyProtocol
+
+
+@pytest.mark.parametrize("protocol", [SurveyProtocol(), VerifyProtocol()])
+def test_protocols_survive_json(protocol: SurveyProtocol | VerifyProtocol) -> None:
+    assert loads(type(protocol), dumps(protocol)) == protocol
+
+
+def test_the_constants_are_those_of_the_design() -> None:
+    survey, verify = SurveyProtocol(), VerifyProtocol()
+    assert (survey.visits, survey.warmup_runs, survey.warmup_s, survey.sample_s) == (
+        2,
+        10,
+        0.1,
+        0.4,
+    )
+    assert (survey.reference_every_s, survey.inputs) == (15, 8)
+    assert (verify.processes, verify.warmup_runs, verify.warmup_s) == (3, 10, 0.5)
+    assert (verify.sample_s, verify.min_samples, verify.half_width) == (2, 64, 0.02)
+    assert (verify.window_ratio, verify.cap_s) == (1.10, 20)
+
+
+def test_nothing_is_negative_or_zero() -> None:
+    with pytest.raises(InputError, match="visits must be above 0"):
+        SurveyProtocol(visits=0)
+    with pytest.raises(InputError, match="cap_s must be above 0"):
+        VerifyProtocol(cap_s=-1.0)
