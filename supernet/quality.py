@@ -1,0 +1,119 @@
+"""The quality of sub-networks without training them: how far they are from the source.
+
+Search needs a number that is cheap, needs no labels and ranks sub-networks; the distance of a
+slice's last hidden states to the source's on unlabelled text is that number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fleetfit.architecture import Architecture
+from fleetfit.query import Precision
+from supernet.forward import Batch, pool
+from supernet.model import Supernet
+from supernet.network import EncoderNetwork
+from supernet.text import TokenStream
+
+__all__ = ["HiddenLoss", "pad", "sentences", "windows"]
+
+
+class HiddenLoss:
+    """Squared distance to the source's last hidden states over their variance.
+
+    0: equal to the source; 1: no better than the mean state. States are compared token by token,
+    or (``of="pooled"``) after mean pooling, which is what sentence heads see. Lower is better.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        batches: Sequence[Batch],
+        *,
+        teacher: EncoderNetwork | None = None,
+        of: Literal["tokens", "pooled"] = "tokens",
+    ) -> None:
+        """``teacher``: a network of the source's sizes; the largest member where not given."""
+        largest = supernet.space.largest()
+        teacher = teacher or EncoderNetwork.of(largest, supernet.extract(largest))
+        self.supernet, self.batches, self.of = supernet, list(batches), of
+        with torch.no_grad():
+            self._targets = [
+                self._view(teacher(b.input_ids, b.attention_mask, b.token_type_ids).hidden, b)
+                for b in self.batches
+            ]
+        states = torch.cat([self._flat(t, b) for t, b in zip(self._targets, batches, strict=True)])
+        self._variance = float((states - states.mean(dim=0)).square().mean())
+
+    @property
+    def data_id(self) -> str:
+        """16 hexadecimal digits over the inputs and the kind; part of a cache's key."""
+        sha = hashlib.sha256(self.of.encode())
+        for batch in self.batches:
+            sha.update(batch.input_ids.numpy().tobytes())
+        return sha.hexdigest()[:16]
+
+    def __call__(self, members: Sequence[tuple[Architecture, Precision]]) -> list[float]:
+        """The loss of each (architecture, precision)."""
+        return [float(self.per_sequence(arch, precision).mean()) for arch, precision in members]
+
+    def per_sequence(self, arch: Architecture, precision: Precision) -> npt.NDArray[np.float64]:
+        """The loss on each sequence, for paired comparisons; their mean is the loss."""
+        losses = []
+        for batch, target in zip(self.batches, self._targets, strict=True):
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, precision == "bf16"):
+                hidden = self.supernet.readout(arch, self.supernet(batch, arch).hidden)
+            error = (self._view(hidden.float(), batch) - target).square().mean(dim=-1)
+            if self.of == "tokens":
+                mask = batch.attention_mask
+                error = (error * mask).sum(dim=1) / mask.sum(dim=1)
+            losses.append(error.double().numpy() / self._variance)
+        return np.concatenate(losses)
+
+    def _view(self, hidden: Tensor, batch: Batch) -> Tensor:
+        return pool(hidden, batch.attention_mask, "mean") if self.of == "pooled" else hidden
+
+    def _flat(self, target: Tensor, batch: Batch) -> Tensor:
+        return target if self.of == "pooled" else target[batch.attention_mask.bool()]
+
+
+def windows(stream: TokenStream, *, count: int, seq_len: int, batch_size: int = 32) -> list[Batch]:
+    """``count`` windows (or all there are) spread evenly over a text, in batches."""
+    total = stream.windows(seq_len)
+    rows = np.unique(np.linspace(0, total - 1, min(count, total)).astype(np.int64))
+    chunks = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return [Batch.of(torch.from_numpy(stream.batch(chunk, seq_len))) for chunk in chunks]
+
+
+def sentences(
+    texts: Sequence[str], tokenizer: object, *, max_length: int, batch_size: int = 64
+) -> list[Batch]:
+    """Texts as padded batches, the short ones together; cut at ``max_length`` tokens."""
+    encoded = encode_texts(texts, tokenizer, max_length=max_length)
+    ordered = sorted(encoded, key=len)
+    return [pad(ordered[i : i + batch_size]) for i in range(0, len(ordered), batch_size)]
+
+
+def encode_texts(texts: Sequence[str], tokenizer: object, *, max_length: int) -> list[list[int]]:
+    """Token ids with [CLS] and [SEP], cut at ``max_length``; [SEP] stays last."""
+    encodings = tokenizer.encode_batch(list(texts))  # type: ignore[attr-defined]
+    ids = [list(e.ids) for e in encodings]
+    return [x if len(x) <= max_length else [*x[: max_length - 1], x[-1]] for x in ids]
+
+
+def pad(rows: Sequence[Sequence[int]]) -> Batch:
+    """Rows of ids as one batch, padded with id 0 to the longest."""
+    length = max(map(len, rows))
+    ids = torch.zeros(len(rows), length, dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = 1
+    return Batch.of(ids, mask)
