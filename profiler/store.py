@@ -219,10 +219,10 @@ def _prepare(connection: Any, _: object) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
     except BaseException:
+        cursor.close()
         connection.close()  # the engine never sees this one
         raise
-    finally:
-        cursor.close()
+    cursor.close()
 
 
 def _translated(name: str, exc: DatabaseError) -> FleetfitError:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fleetfit import InputError, LayerTable, Workload, macs
+from fleetfit import Architecture, InputError, LayerTable, Workload, macs
 from profiler import plan
-from supernet.spaces import ElasticSpace
+from supernet.spaces import ElasticChoices, ElasticSpace
 
 
 def test_ends_first_then_distinct_members(space: ElasticSpace) -> None:
@@ -27,7 +27,7 @@ def test_the_same_seed_gives_the_same_plan(space: ElasticSpace) -> None:
 
 
 def test_costs_are_spread_wider_than_random_draws(space: ElasticSpace) -> None:
-    def largest_gap(archs: list) -> float:  # type: ignore[type-arg]
+    def largest_gap(archs: list[Architecture]) -> float:
         costs = np.log(np.sort(macs(LayerTable.of(archs), Workload()).total))
         return float(np.diff(costs).max())
 
@@ -44,8 +44,6 @@ def test_short_plans(space: ElasticSpace, count: int) -> None:
 
 
 def test_a_space_of_one(space: ElasticSpace) -> None:
-    from supernet.spaces import ElasticChoices
-
     only = ElasticChoices(depths=(3,), embedding_widths=(32,), widths=(32,), heads=(4,), ffns=(64,))
     lone = ElasticSpace(source=space.source, choices=only)
     assert plan(lone, 5, np.random.default_rng(0)) == [lone.largest()]

@@ -131,7 +131,7 @@ def test_a_page_overwritten_is_named(tmp_path: Path, job: Job, device: DeviceInf
     raw = bytearray(path.read_bytes())
     raw[4096:] = b"\x5a" * (len(raw) - 4096)
     path.write_bytes(raw)
-    with pytest.raises(InputError, match="store.db"), Store(f"sqlite:///{path}") as store:
+    with pytest.raises(InputError, match=r"store\.db"), Store(f"sqlite:///{path}") as store:
         store.measurements()
 
 

@@ -42,9 +42,16 @@ def test_very_short_calls_end_too() -> None:
 
 
 def test_the_collector_is_off_inside_and_on_after_an_error() -> None:
-    with pytest.raises(KeyError), quiet_gc():
-        assert not gc.isenabled()
-        raise KeyError
+    inside = []
+
+    def fail() -> None:
+        with quiet_gc():
+            inside.append(gc.isenabled())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert inside == [False]
     assert gc.isenabled()
 
 

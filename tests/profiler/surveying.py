@@ -1,0 +1,48 @@
+"""A survey of its own process, to be killed: store URL and number of networks as arguments."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from devices import describe
+from fleetfit import (
+    Architecture,
+    Embedding,
+    FeedForward,
+    Layer,
+    Query,
+    SelfAttention,
+    Target,
+    Workload,
+)
+from profiler import Store, SurveyProtocol, SurveySettings, plan, survey
+from supernet.spaces import ElasticSpace
+
+FAST = SurveySettings(
+    protocol=SurveyProtocol(warmup_runs=2, warmup_s=0.0, sample_s=0.02, reference_s=0.02,
+                            agreement=1000.0, reference_limit=1000.0)
+)  # fmt: skip
+
+
+def queries(count: int) -> list[Query]:
+    layers = tuple(
+        Layer(
+            width=32,
+            sublayers=(SelfAttention(heads=4, head_dim=8), FeedForward(widths=(64,))),
+            projected=False,
+            source=i,
+        )
+        for i in range(3)
+    )
+    embedding = Embedding(vocab_size=100, width=32, max_positions=32, segments=2)
+    space = ElasticSpace.of(Architecture(embedding=embedding, layers=layers))
+    target, workload = Target(runtime="onnxruntime"), Workload(seq_len=16)
+    networks = plan(space, count, np.random.default_rng(0))
+    return [Query(architecture=a, target=target, workload=workload) for a in networks]
+
+
+if __name__ == "__main__":
+    with Store(sys.argv[1]) as store:
+        survey(queries(int(sys.argv[2])), store=store, device=describe(), settings=FAST)

@@ -1,0 +1,191 @@
+"""Real children: survey, memory and verify on tiny networks with shortened protocols."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from devices import machine_lock
+from exporters import emit, random_weights
+from fleetfit import DeviceInfo, InputError, Query, SurroundingsError, Target
+from profiler import (
+    Store,
+    SurveySettings,
+    VerifyProtocol,
+    VerifySettings,
+    WorkerBench,
+    survey,
+    verify,
+)
+from profiler.bench import Bench
+from profiler.fake import FakeBench
+
+SCRIPT = Path(__file__).parent / "surveying.py"
+QUICK = VerifyProtocol(
+    processes=2, warmup_s=0.01, settle_cap_s=0.1, sample_s=0.05, min_samples=8,
+    half_width=1.0, window_s=0.02, window_ratio=100.0, cap_s=2.0, settle_quartiles=100.0,
+    settle_mad=100.0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def surveying() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("surveying", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=["fake", "workers"])
+def bench(request: pytest.FixtureRequest, alone: Path, surveying: ModuleType) -> Bench:
+    if request.param == "fake":
+        return FakeBench()
+    return WorkerBench(alone, surveying.FAST.protocol)
+
+
+def test_contract_of_a_bench(bench: Bench, surveying: ModuleType) -> None:
+    query: Query = surveying.queries(1)[0]
+    before = bench.now_s()
+    try:
+        first, second = (bench.visit(query, seed=0) for _ in range(2))
+        assert first.latency_s > 0
+        assert first.file_bytes == second.file_bytes > 0
+        assert first.properties == second.properties != {}
+        assert bench.reference(query.target) > 0
+        memory = bench.memory(query, seed=0)
+        assert 0 <= memory.above_imports_bytes < memory.peak_bytes
+        assert bench.now_s() > before
+    finally:
+        bench.close()
+
+
+def test_a_survey_of_both_runtimes(
+    store: Store, device: DeviceInfo, alone: Path, surveying: ModuleType
+) -> None:
+    pytest.importorskip("openvino")
+    query = surveying.queries(1)[0]
+    other = Query(
+        architecture=query.architecture,
+        target=Target(runtime="openvino", shapes="fixed"),
+        workload=query.workload,
+    )
+    found = survey([query, other], store=store, device=device, settings=surveying.FAST)
+    assert [m.job.query for m in found] == [query, other]
+    assert store.measurements() == sorted(found, key=store.measurements().index)
+    assert found[1].properties["INFERENCE_PRECISION_HINT"] == "f32"
+    assert found[0].versions == {"onnxruntime": device.versions["onnxruntime"]}
+    assert [p.name for p in alone.iterdir()] == ["fleetfit-measuring.lock"]
+
+
+def test_a_held_machine_is_refused(
+    store: Store, device: DeviceInfo, alone: Path, surveying: ModuleType
+) -> None:
+    settings = SurveySettings(lock_wait_s=0)
+    with machine_lock("a verification"), pytest.raises(SurroundingsError, match="a verification"):
+        survey(surveying.queries(1), store=store, device=device, settings=settings)
+
+
+def test_a_survey_child_that_is_not_there(alone: Path, surveying: ModuleType) -> None:
+    bench = WorkerBench(alone, surveying.FAST.protocol, module="profiler.no_child")
+    with pytest.raises(SurroundingsError, match=r"no_child.*It was measuring .* in onnxruntime"):
+        bench.visit(surveying.queries(1)[0], seed=0)
+    bench.close()
+
+
+def rows(path: Path) -> list[tuple[str, int]]:
+    """(job, row) of every measurement and visit."""
+    raw = sqlite3.connect(path)
+    try:
+        parts = ("SELECT job_id, -1 FROM measurements", "SELECT job_id, id FROM visits")
+        return [row for part in parts for row in raw.execute(part).fetchall()]
+    except sqlite3.OperationalError:
+        return []
+    finally:
+        raw.close()
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_killed_it_goes_on_where_it_stopped(
+    tmp_path: Path, device: DeviceInfo, alone: Path, surveying: ModuleType, number: signal.Signals
+) -> None:
+    path = tmp_path / "store.db"
+    environment = os.environ | {"TMPDIR": str(alone)}
+    command = [sys.executable, str(SCRIPT), f"sqlite:///{path}", "8"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while len(rows(path)) < 3 and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(number)
+    process.wait(30)
+    kept = rows(path)
+    assert len(kept) >= 3
+    with Store(f"sqlite:///{path}") as store:
+        before = {m.job.id: m for m in store.measurements()}
+        notes: list[tuple[int, int]] = []
+        found = survey(
+            surveying.queries(8),
+            store=store,
+            device=device,
+            settings=surveying.FAST,
+            progress=lambda d, n, _: notes.append((d, n)),
+        )
+        assert len(store.measurements()) == len(found) == 8
+    visits = sum(1 for _, row in kept if row >= 0)
+    if notes:  # else all was done when the signal came
+        assert notes[0][0] == 2 * len(before) + visits
+    assert all(found[i] == before[m.job.id] for i, m in enumerate(found) if m.job.id in before)
+    assert all(len(m.samples_s) == 2 for m in found)
+    assert [p.name for p in alone.iterdir()] == ["fleetfit-measuring.lock"]
+
+
+def test_verify_with_random_weights(device: DeviceInfo, alone: Path, surveying: ModuleType) -> None:
+    query = surveying.queries(1)[0]
+    seen: list[int] = []
+    settings = VerifySettings(protocol=QUICK)
+    found = verify(query, device=device, settings=settings, progress=lambda d, n, _: seen.append(d))
+    assert (found.status, len(found.samples_s), found.job.model_sha256) == ("ok", 2, None)
+    assert found.memory_bytes is not None
+    assert seen == [0, 1, 2, 3]
+
+
+def test_verify_of_a_model_file_that_never_settles(
+    device: DeviceInfo, alone: Path, surveying: ModuleType, tmp_path: Path
+) -> None:
+    import dataclasses
+
+    import onnx
+
+    query = surveying.queries(1)[0]
+    path = tmp_path / "model.onnx"
+    onnx.save(emit(query.architecture, random_weights(query.architecture, seed=1)), path)
+    protocol = dataclasses.replace(QUICK, processes=1, half_width=1e-9, cap_s=0.2)
+    settings = VerifySettings(protocol=protocol, memory=False)
+    found = verify(query, device=device, model_path=path, settings=settings)
+    assert found.status == "unstable"
+    assert found.file_bytes == path.stat().st_size
+    assert found.job.model_sha256 is not None
+    assert found.memory_bytes is None
+
+
+def test_verify_of_no_model(
+    device: DeviceInfo, alone: Path, surveying: ModuleType, tmp_path: Path
+) -> None:
+    query = surveying.queries(1)[0]
+    with pytest.raises(InputError, match=r"absent\.onnx is not there"):
+        verify(query, device=device, model_path=tmp_path / "absent.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    with pytest.raises(InputError, match="must be able to load"):
+        verify(query, device=device, model_path=tmp_path / "broken.onnx")

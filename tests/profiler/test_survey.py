@@ -1,0 +1,189 @@
+"""The order of visits on a bench whose truth is known."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from fleetfit import DeviceInfo, InputError, Query, SurroundingsError, Target, Workload
+from profiler import Store, Survey, SurveyProtocol, SurveySettings, plan
+from profiler.fake import FakeBench
+from profiler.visit import Visit
+from supernet.spaces import ElasticSpace
+
+TARGETS = (Target(runtime="onnxruntime"), Target(runtime="openvino", precision="bf16"))
+SETTINGS = SurveySettings(protocol=SurveyProtocol())
+
+
+@pytest.fixture
+def queries(space: ElasticSpace) -> list[Query]:
+    networks = plan(space, 6, np.random.default_rng(0))
+    return [Query(architecture=a, target=t, workload=Workload()) for a in networks for t in TARGETS]
+
+
+class Cut(FakeBench):
+    """Fails after a number of visits, as a killed survey would stop."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._after = after
+
+    def visit(self, query: Query, *, seed: int) -> Visit:
+        if len(self.visited) == self._after:
+            raise SurroundingsError("Power must be on, but is off.")
+        return super().visit(query, seed=seed)
+
+
+def survey_of(
+    queries: list[Query], store: Store, device: DeviceInfo, settings: SurveySettings = SETTINGS
+) -> Survey:
+    return Survey(queries, store=store, device=device, settings=settings)
+
+
+def test_a_calm_machine_gives_the_truth_in_two_visits(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    bench = FakeBench()
+    found = survey_of(queries, store, device).run(bench)
+    assert [m.job.query for m in found] == queries
+    for m in found:
+        assert m.latency_p50_s == pytest.approx(FakeBench.truth_s(m.job.query))
+        assert (m.status, len(m.samples_s), m.memory_bytes) == ("ok", 2, None)
+        assert m.health.reference_s == 1e-3
+    assert set(Counter(q.id for q in bench.visited).values()) == {2}
+
+
+def test_the_two_visits_are_in_different_passes(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    bench = FakeBench()
+    survey_of(queries, store, device).run(bench)
+    first, second = bench.visited[: len(queries)], bench.visited[len(queries) :]
+    assert {q.id for q in first} == {q.id for q in second} == {q.id for q in queries}
+    assert [q.id for q in first] != [q.id for q in second]
+    assert first[-1] != second[0]
+
+
+def test_targets_of_a_network_are_visited_together(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    bench = FakeBench()
+    survey_of(queries, store, device).run(bench)
+    names = [q.architecture.cost_id for q in bench.visited[: len(queries)]]
+    assert names[::2] == names[1::2]
+
+
+def test_a_disturbed_stretch_is_visited_again(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    # The clock stands at about 0.6 s after the first readings; disturbed until 13 s.
+    bench = FakeBench(lambda now_s: 1.5 if 0.7 < now_s < 13.5 else 1.0)
+    found = survey_of(queries, store, device).run(bench)
+    for m in found:
+        assert m.status == "ok"
+        assert m.latency_p50_s == pytest.approx(FakeBench.truth_s(m.job.query))
+    assert len(bench.visited) > 2 * len(queries)
+
+
+def test_a_machine_that_stays_disturbed_is_bounded_and_flagged(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    rng = np.random.default_rng(0)
+    bench = FakeBench(lambda now_s: float(rng.uniform(1, 10)))
+    found = survey_of(queries, store, device).run(bench)
+    protocol = SETTINGS.protocol
+    most = max(Counter(q.id for q in bench.visited).values())
+    assert most == protocol.visits + protocol.extra_visits
+    assert any(m.status == "noisy" for m in found)
+
+
+def test_visits_that_disagree_get_one_more(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    # One visit is hit between two readings of the reference, which see nothing.
+    bench = FakeBench(lambda now_s: 1.3 if 3.0 < now_s < 3.7 else 1.0)
+    found = survey_of(queries, store, device).run(bench)
+    assert [len(m.samples_s) for m in found].count(3) == 1
+    for m in found:
+        assert m.status == "ok"
+        assert m.latency_p50_s == pytest.approx(FakeBench.truth_s(m.job.query))
+
+
+@pytest.mark.parametrize("after", [0, 1, 7, 12, 13, 20, 23])
+def test_interrupted_anywhere_it_never_measures_twice(
+    queries: list[Query], store: Store, device: DeviceInfo, after: int
+) -> None:
+    cut, rest = Cut(after), FakeBench()
+    with pytest.raises(SurroundingsError):
+        survey_of(queries, store, device).run(cut)
+    found = survey_of(queries, store, device).run(rest)
+    made = Counter(q.id for q in [*cut.visited, *rest.visited])
+    assert set(made.values()) == {2}
+    assert [m.job.query for m in found] == queries
+
+
+def test_what_the_store_has_needs_no_bench(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    found = survey_of(queries, store, device).run(FakeBench())
+    again = survey_of(queries, store, device)
+    assert again.is_complete
+    assert again.measurements() == found
+
+
+def test_another_runtime_version_is_measured_anew(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    import dataclasses
+
+    survey_of(queries, store, device).run(FakeBench())
+    updated = dataclasses.replace(device, versions={**device.versions, "openvino": "9"})
+    bench = FakeBench()
+    survey_of(queries, store, updated).run(bench)
+    assert {q.target.runtime for q in bench.visited} == {"openvino"}
+
+
+def test_memory_of_every_kth_and_of_the_ends(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    settings = SurveySettings(memory_every=4)
+    found = survey_of(queries, store, device, settings).run(FakeBench())
+    with_memory = [m.job.query for m in found if m.memory_bytes is not None]
+    networks = [q.architecture for q in queries][::2]
+    # The first two of a plan are its ends; the fifth is the next fourth.
+    assert [q.architecture for q in with_memory][::2] == [networks[0], networks[1], networks[4]]
+
+
+def test_memory_asked_for_later_is_added_without_new_visits(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    survey_of(queries, store, device).run(FakeBench())
+    bench = FakeBench()
+    found = survey_of(queries, store, device, SurveySettings(memory_every=1)).run(bench)
+    assert bench.visited == []
+    assert all(m.memory_bytes is not None for m in found)
+    assert store.measurements() != []
+
+
+def test_equal_cost_is_measured_once(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    bench = FakeBench()
+    found = survey_of([queries[0], queries[0]], store, device).run(bench)
+    assert len(found) == 2
+    assert len(bench.visited) == 2
+
+
+def test_progress_ends_complete(queries: list[Query], store: Store, device: DeviceInfo) -> None:
+    seen: list[tuple[int, int]] = []
+    survey_of(queries, store, device).run(FakeBench(), lambda d, n, _: seen.append((d, n)))
+    assert seen[0] == (0, 24)
+    assert seen[-1] == (24, 24)
+    assert [d for d, _ in seen] == sorted(d for d, _ in seen)
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(InputError, match="memory_every"):
+        SurveySettings(memory_every=-1)
