@@ -41,7 +41,7 @@ _ERRORS: dict[str, type[FleetfitError]] = {
     "DeviceReset": SurroundingsError,
     "EPFail": SurroundingsError,
     "EngineError": SurroundingsError,
-    "Fail": SurroundingsError,
+    "Fail": InputError,
     "InvalidArgument": InputError,
     "InvalidGraph": InputError,
     "InvalidProtobuf": InputError,
