@@ -1,6 +1,7 @@
 """The shared constrained search: candidates, feasibility, NSGA-II, verification, result rows."""
 
 from search.cached import CachedQuality, MemoryQualities, Quality, QualityStore
+from search.calibrate import Calibrated
 from search.candidate import Candidate
 from search.cost import CostModel, Costs, Estimate, predict, with_exact
 from search.feasibility import Feasibility, check_feasible, feasibility
@@ -14,6 +15,7 @@ from search.verify import Measured, Verified, measured_value, verify_candidates
 
 __all__ = [
     "CachedQuality",
+    "Calibrated",
     "Candidate",
     "CostModel",
     "Costs",

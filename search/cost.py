@@ -1,14 +1,13 @@
-"""What the search asks of a cost model, the exact models, and what is derived from latency."""
+"""What the search asks of a cost model, and what is derived from latency."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-import numpy as np
-
-from fleetfit import InputError, LayerTable, Metric, Target, Workload, parameters
+from fleetfit import InputError, LayerTable, Metric, Target, Workload
+from predictors.exact import FileSize, ParameterCount
 from predictors.prediction import FloatArray, Prediction
 
 __all__ = [
@@ -16,16 +15,9 @@ __all__ = [
     "Costs",
     "Estimate",
     "FloatArray",
-    "Parameters",
-    "Size",
     "predict",
     "with_exact",
 ]
-
-BYTES_PER_PARAMETER: Final = 4  # model files hold float32 weights in every target
-GRAPH_BYTES: Final = 2**12
-LAYER_BYTES: Final = 2**12
-"""Room for nodes and names beside the weights; emitted graphs take about 3.4 KiB a layer."""
 
 
 class CostModel(Protocol):
@@ -47,30 +39,9 @@ class Estimate:
     upper: float
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """Number of parameters, exact."""
-
-    def predict_table(self, table: LayerTable, target: Target, workload: Workload) -> Prediction:
-        """See CostModel."""
-        count = parameters(table).astype(np.float64)
-        return Prediction.exact(count)
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Bytes of the model file: exact for the weights, an upper bound for the graph."""
-
-    def predict_table(self, table: LayerTable, target: Target, workload: Workload) -> Prediction:
-        """See CostModel."""
-        weights = parameters(table).astype(np.float64) * BYTES_PER_PARAMETER
-        graph = GRAPH_BYTES + LAYER_BYTES * (table.width > 0).sum(axis=1)
-        return Prediction(mean=weights, lower=weights, upper=weights + graph)
-
-
 def with_exact(costs: Costs) -> dict[Metric, CostModel]:
     """``costs`` and, where they have none of their own, the exact models of params and size."""
-    return {"params": Parameters(), "size": Size(), **costs}
+    return {"params": ParameterCount(), "size": FileSize(), **costs}
 
 
 def predict(

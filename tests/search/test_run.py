@@ -28,7 +28,7 @@ from tests.search.toy import (
     toy_problem,
 )
 
-SETTINGS = SearchSettings(population=16, offspring=4, pool=32, evaluations=60, samples=32)
+SETTINGS = SearchSettings(population=16, offspring=4, pool=24, evaluations=40, samples=32)
 
 
 def relative(space: ElasticSpace, share: int, *others: str) -> Problem:

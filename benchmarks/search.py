@@ -1,0 +1,294 @@
+"""The searched model against the best uniform network, at three budgets on this machine.
+
+    python -m benchmarks.search [--supernet DIR] [--store PATH] [--evaluations N]
+
+Budgets are shares of the largest network's measured latency in its fastest target. Both sides are
+free in their target and are verified on this machine; they are chosen on WikiText-2 valid and
+compared on WikiText-2 test (``FLEETFIT_DATA`` names the folder that holds ``corpus/wikitext2``).
+The uniform side is favoured: all of its members are evaluated, and each that is possibly within
+the budget may be measured. A run that was interrupted goes on from the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks._report import finish
+from devices import describe
+from exporters import RUNTIMES
+from fleetfit import (
+    Budget,
+    DeviceInfo,
+    Job,
+    LayerTable,
+    Measurement,
+    Query,
+    Target,
+    Workload,
+    dumps,
+)
+from predictors import learn
+from profiler import Store, VerifySettings, plan, survey, verify
+from search import (
+    CachedQuality,
+    Calibrated,
+    Candidate,
+    Measured,
+    PairedGain,
+    Problem,
+    SearchSettings,
+    paired_gain,
+    reprice,
+    search,
+    verify_candidates,
+)
+from supernet.spaces import ElasticSpace
+
+SHARES: Final = (0.40, 0.55, 0.70)
+LEARNED: Final = 60
+SEED: Final = 20
+WINDOWS: Final = {"valid": 128, "test": 1024}
+WORKLOAD: Final = Workload()
+UNIFORM_AT_MOST: Final = 30
+"""Uniform candidates that are measured at most, more than a user's five: the rival's advantage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """This machine and what was measured on it."""
+
+    device: DeviceInfo
+    targets: tuple[Target, ...]
+    store: Store
+
+    def measure(self, candidate: Candidate) -> Measurement:
+        """A verification, from the store where it was made before."""
+        query = Query(
+            architecture=candidate.architecture, target=candidate.target, workload=WORKLOAD
+        )
+        settings = VerifySettings(memory=False)
+        job = Job(
+            query=query,
+            protocol="verify",
+            protocol_version=settings.protocol.version,
+            seed=settings.seed,
+        )
+        known = self.store.get(job, self.device.name)
+        if known is not None:
+            return known
+        say(f"verify {candidate}")
+        measurement = verify(query, device=self.device, settings=settings)
+        self.store.put(measurement)
+        return measurement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One budget: both sides as verified, the gain on the other text, the plain loop's seconds."""
+
+    share: float
+    limit_s: float
+    ours: Measured
+    rival: Measured
+    valid: tuple[float, float]
+    test: PairedGain
+    plain_s: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Search against the best uniform network.")
+    parser.add_argument("--supernet", type=Path, default=Path("supernet/default"))
+    parser.add_argument("--store", type=Path, default=Path("runs/benchmarks/search.sqlite"))
+    parser.add_argument("--evaluations", type=int, default=240)
+    options = parser.parse_args()
+    options.store.parent.mkdir(parents=True, exist_ok=True)
+    device = describe()
+    runtimes = [r for r in RUNTIMES.values() if r.available()]
+    targets = tuple(t for r in runtimes for t in r.targets(device, threads=device.cores))
+    with Store(f"sqlite:///{options.store.resolve()}") as store:
+        machine = Machine(device=device, targets=targets, store=store)
+        supernet, qualities, key = load_qualities(options.supernet)
+        quality = CachedQuality(qualities["valid"], store=store, key=key)
+        contest = Contest(machine, supernet.space, quality, evaluations=options.evaluations)
+        outcomes = [contest.run(share, qualities["test"].per_sequence) for share in SHARES]
+    worst = min(outcomes, key=lambda o: o.test.gain)
+    finish(
+        table_of(outcomes),
+        {
+            "gain": worst.test.gain,
+            "gain_se": worst.test.se,
+            "within_budget": sum(o.plain_s <= o.limit_s for o in outcomes),
+            "gains": [o.test.gain for o in outcomes],
+            "gains_se": [o.test.se for o in outcomes],
+            "limits_s": [o.limit_s for o in outcomes],
+            "plain_s": [o.plain_s for o in outcomes],
+            "evaluations": options.evaluations,
+            "seed": SEED,
+        },
+    )
+
+
+def load_qualities(path: Path) -> tuple[Any, dict[str, Any], str]:
+    """The supernet, its loss on each text, and the key of the selection text's losses."""
+    from supernet.checkpoint import load, load_tokenizer
+    from supernet.quality import HiddenLoss, windows
+    from supernet.text import read_lines, read_tokens, restore_wikitext
+
+    checkpoint = load(path)
+    tokenizer = load_tokenizer(checkpoint.tokenizer_path)
+    folder = Path(os.environ.get("FLEETFIT_DATA", "../shared/data")) / "corpus" / "wikitext2"
+    losses = {}
+    for name, count in WINDOWS.items():
+        stream = read_tokens(restore_wikitext(read_lines(folder / f"{name}.txt")), tokenizer)
+        batches = windows(stream, count=count, seq_len=WORKLOAD.seq_len)
+        losses[name] = HiddenLoss(checkpoint.supernet, batches)
+    return checkpoint.supernet, losses, f"{checkpoint.sha256}-{losses['valid'].data_id}"
+
+
+class Contest:
+    """Both sides at any budget, on one machine, one supernet and one selection text."""
+
+    def __init__(
+        self, machine: Machine, space: ElasticSpace, quality: CachedQuality, *, evaluations: int
+    ) -> None:
+        """Profile this machine and learn its latency, unless the store has the measurements."""
+        self._machine, self._space, self._quality = machine, space, quality
+        self._settings = SearchSettings(evaluations=evaluations, seed=SEED)
+        networks = plan(space, LEARNED, np.random.default_rng(SEED))
+        queries = [
+            Query(architecture=a, target=t, workload=WORKLOAD)
+            for t in machine.targets
+            for a in networks
+        ]
+        measured = survey(queries, store=machine.store, device=machine.device, progress=report)
+        self._latency, _ = learn(measured, "latency_p50")
+        source = [Candidate(architecture=space.largest(), target=t) for t in machine.targets]
+        self._source_s = min(machine.measure(c).latency_p50_s for c in source)
+
+    def run(self, share: float, per_sequence: Callable[..., Any]) -> Outcome:
+        """Both sides at ``share`` of the largest network's latency in its fastest target."""
+        limit = share * self._source_s
+        budget = Budget(metric="latency_p50", relation="<=", limit=limit)
+        ours, ours_loss = self._searched(budget)
+        rival, rival_loss = self._uniform(budget)
+        losses = [
+            per_sequence(m.candidate.architecture, m.candidate.target.precision)
+            for m in (ours, rival)
+        ]
+        return Outcome(
+            share=share,
+            limit_s=limit,
+            ours=ours,
+            rival=rival,
+            valid=(ours_loss, rival_loss),
+            test=paired_gain(*losses),
+            plain_s=plain_loop(ours.candidate),
+        )
+
+    def _searched(self, budget: Budget) -> tuple[Measured, float]:
+        problem = Problem(
+            space=self._space,
+            targets=self._machine.targets,
+            budgets=(budget,),
+            costs={"latency_p50": self._latency},
+            workload=WORKLOAD,
+        )
+        result = search(problem, self._quality, settings=self._settings, progress=report)
+        factors: dict[Target, float] = {}
+
+        def learned(candidate: Candidate, measurement: Measurement) -> list[Candidate]:
+            table = LayerTable.of([candidate.architecture])
+            found = self._latency.predict_table(table, candidate.target, WORKLOAD)
+            ratio = measurement.latency_p50_s / float(found.mean[0])
+            factors[candidate.target] = max(factors.get(candidate.target, 1.0), ratio)
+            model = Calibrated(model=self._latency, factors=factors)
+            again = dataclasses.replace(problem, costs={"latency_p50": model})
+            return [e.candidate for e in reprice(result, again).ranking]
+
+        ranked = [e.candidate for e in result.ranking]
+        won = verify_candidates(ranked, self._machine.measure, [budget], learned=learned).winner
+        losses = {e.candidate: e.loss for e in result.evaluated}
+        return won, losses[won.candidate]
+
+    def _uniform(self, budget: Budget) -> tuple[Measured, float]:
+        """The best of all uniform networks that keep the budget when measured."""
+        members = sorted({a.id: a for a in self._space.uniform()}.items())
+        networks = [arch for _, arch in members]
+        table = LayerTable.of(networks)
+        found: list[tuple[float, Candidate]] = []
+        for precision in sorted({t.precision for t in self._machine.targets}):
+            losses = self._quality([(arch, precision) for arch in networks])
+            for target in self._machine.targets:
+                if target.precision == precision:
+                    lower = self._latency.predict_table(table, target, WORKLOAD).lower
+                    rows = zip(losses, networks, lower <= budget.limit, strict=True)
+                    found += [
+                        (loss, Candidate(architecture=arch, target=target))
+                        for loss, arch, possible in rows
+                        if possible
+                    ]
+        found.sort(key=lambda pair: pair[0])
+        ranked = [candidate for _, candidate in found]
+        won = verify_candidates(
+            ranked, self._machine.measure, [budget], at_most=UNIFORM_AT_MOST
+        ).winner
+        return won, next(loss for loss, c in found if c == won.candidate)
+
+
+def plain_loop(candidate: Candidate) -> float:
+    """Median seconds of the candidate, timed by a plain loop in a fresh process."""
+    query = Query(architecture=candidate.architecture, target=candidate.target, workload=WORKLOAD)
+    command = [sys.executable, "-m", "benchmarks._plain_loop"]
+    done = subprocess.run(
+        command, input=dumps(query), capture_output=True, text=True, check=True, timeout=600
+    )
+    return float(done.stdout.split()[-1])
+
+
+def report(done: int, total: int, what: object) -> None:
+    if done % 20 == 0 or done == total:
+        say(f"{done} of {total}: {what}")
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def table_of(outcomes: list[Outcome]) -> Table:
+    table = Table(title=f"Searched and best uniform network, {WORKLOAD}, seed {SEED}")
+    for name in ("budget", "side", "network", "target"):
+        table.add_column(name)
+    for name in ("p50", "upper", "plain loop", "loss, chosen on", "gain, reported on"):
+        table.add_column(name, justify="right")
+    for o in outcomes:
+        budget = f"{o.share:.0%}, {o.limit_s * 1e3:.2f} ms"
+        rows = (("searched", o.ours, o.valid[0]), ("uniform", o.rival, o.valid[1]))
+        for side, measured, loss in rows:
+            ours = side == "searched"
+            table.add_row(
+                budget if ours else "",
+                side,
+                measured.candidate.architecture.summary(),
+                str(measured.candidate.target),
+                f"{measured.measurement.latency_p50_s * 1e3:.2f} ms",
+                f"{measured.measurement.interval_s()[1] * 1e3:.2f} ms",
+                f"{o.plain_s * 1e3:.2f} ms" if ours else "",
+                f"{loss:.4f}",
+                f"{o.test.gain:.4f} ± {o.test.se:.4f}" if ours else "",
+            )
+    return table
+
+
+if __name__ == "__main__":
+    main()
