@@ -76,7 +76,7 @@ def main() -> None:
 def report(found: list[Measurement], total_s: float) -> None:
     table = Table(title=f"survey, {found[0].job.query.workload}, {found[0].device.name}")
     for column in ("target", "measured", "noisy", "visits", "between visits", "noise", "median ms"):
-        table.add_column(column, justify="left" if column == "target" else "right")
+        table.add_column(column, justify="left" if column == "target" else "right", no_wrap=True)
     groups: dict[str, list[Measurement]] = defaultdict(list)
     for measurement in found:
         groups[str(measurement.job.query.target)].append(measurement)
