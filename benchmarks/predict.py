@@ -138,9 +138,9 @@ def rows_per_second(space: ElasticSpace, predictor: CostPredictor, target: Targe
 def table_of(reports: tuple[Report, ...]) -> Table:
     title = f"{COUNT} networks learned, {COUNT} held out, {WORKLOAD}, seed {SEED}"
     # Narrow enough for 80 columns: rich would shorten the names of the targets first.
-    table = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table = Table(title=title, box=box.SIMPLE, padding=0, pad_edge=False)
     table.add_column("target", no_wrap=True)
-    for name in ("MAPE", "in 10%", "tau", "cover", "±", "linear", "trees", "noise", "range"):
+    for name in ("MAPE", "in 10%", "tau", "cover", "±", "linear", "noise", "range"):
         table.add_column(name, justify="right", no_wrap=True)
     for r in reports:
         table.add_row(
@@ -151,7 +151,6 @@ def table_of(reports: tuple[Report, ...]) -> Table:
             f"{r.coverage:.1%}",
             f"{r.half_width:.1%}",
             f"{r.linear.mape:.1%}",
-            str(r.rounds),
             f"{r.noise:.1%}",
             f"{r.spread:.1f}",
         )
