@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from fleetfit.architecture import Architecture, Head
-from fleetfit.codec import dumps, loads
+from fleetfit.architecture import Head
+from fleetfit.codec import dumps
 from fleetfit.errors import InputError
 from fleetfit.files import new_directory, read_text, sha256_of, write_text
 from fleetfit.weights import weight_shapes
 from supernet.model import Supernet
-from supernet.spaces import ElasticChoices, ElasticSpace
+from supernet.spaces import CheckpointConfig, ElasticSpace, read_config
 
-__all__ = ["Checkpoint", "CheckpointConfig", "load", "load_tokenizer", "save"]
+__all__ = ["Checkpoint", "load", "load_tokenizer", "read_safetensors", "save"]
 
 _WEIGHTS, _CONFIG, _TOKENIZER = "supernet.safetensors", "config.json", "tokenizer.json"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckpointConfig:
-    """What ``config.json`` holds."""
-
-    format_version: Literal[1] = 1
-    space: Literal["elastic"] = "elastic"
-    source: Architecture
-    choices: ElasticChoices
-    pooling: Literal["mean", "first"]
-    """How the source pools for sentence tasks."""
-    max_length: int
-    """Tokens that the source was used with; texts are cut there."""
-    licences: dict[str, str] = field(default_factory=dict)
-    """What was used (weights, text) to its licence."""
-    provenance: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,14 +62,13 @@ def save(
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint directory; raises InputError where a file is missing or damaged."""
-    config = loads(CheckpointConfig, read_text(path / _CONFIG, "A checkpoint's config.json"))
-    space = ElasticSpace(source=config.source, choices=config.choices)
+    config = read_config(path)
     tensors = read_safetensors(path / _WEIGHTS)
     order = tensors.pop("stream_order", None)
     width = config.source.width
     if order is None or sorted(order.tolist()) != list(range(width)):
         raise InputError(f"{path / _WEIGHTS} must hold the order of the stream, but does not.")
-    supernet = _build(space, {n: t.float() for n, t in tensors.items()}, path)
+    supernet = _build(config.space, {n: t.float() for n, t in tensors.items()}, path)
     if not (path / _TOKENIZER).is_file():
         raise InputError(f"A checkpoint must hold {_TOKENIZER}, but {path} does not.")
     return Checkpoint(
@@ -142,8 +123,3 @@ def load_tokenizer(path: Path) -> Any:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
-
-
-def with_provenance(config: CheckpointConfig, **facts: str) -> CheckpointConfig:
-    """The same configuration with further facts."""
-    return dataclasses.replace(config, provenance=config.provenance | facts)

@@ -23,11 +23,11 @@ from fleetfit.errors import InputError
 from fleetfit.files import read_text
 from fleetfit.weights import weight_shapes
 from supernet import checkpoint
-from supernet.checkpoint import CheckpointConfig, load_tokenizer, read_safetensors
+from supernet.checkpoint import load_tokenizer, read_safetensors
 from supernet.forward import Batch
 from supernet.importance import permute
 from supernet.model import Supernet
-from supernet.spaces import ElasticChoices, ElasticSpace
+from supernet.spaces import CheckpointConfig, ElasticChoices, ElasticSpace
 from supernet.text import read_tokens
 
 __all__ = ["About", "Source", "convert", "read_source"]

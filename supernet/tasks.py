@@ -13,7 +13,7 @@ import numpy as np
 from fleetfit.errors import InputError
 from fleetfit.files import read_text
 
-__all__ = ["LabelledTexts", "read_labelled", "split"]
+__all__ = ["LabelledTexts", "read_column", "read_labelled", "split"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +43,9 @@ def read_labelled(
 
     ``names``: the labels of the training data; another one in this file is an InputError.
     """
-    tabs = path.suffix.lower() == ".tsv"
-    content = io.StringIO(read_text(path, "A labelled file"), newline="")
-    try:
-        rows = list(csv.DictReader(content, dialect=_Tabs if tabs else csv.excel))
-    except csv.Error as exc:
-        raise InputError(f"{path} must be a CSV or TSV file, but: {exc}.") from exc
-    if not rows:
-        raise InputError(f"{path} must hold a header line and rows, but it holds none.")
+    rows = _read_rows(path)
     for column in (text, label):
-        if column not in rows[0]:
-            have = ", ".join(str(c) for c in rows[0])
-            raise InputError(f"{path} must have a column {column!r}, but it has: {have}.")
+        _check_column(rows[0], column, path)
     if any(row[text] is None or row[label] is None for row in rows):
         raise InputError(f"Every row of {path} must have {text!r} and {label!r}, but one has not.")
     known = tuple(names) if names is not None else tuple(sorted({row[label] for row in rows}))
@@ -67,6 +58,31 @@ def read_labelled(
         labels=tuple(index[row[label]] for row in rows),
         names=known,
     )
+
+
+def read_column(path: Path, column: str) -> list[str]:
+    """The texts of one column of a CSV or TSV, blank ones left out."""
+    rows = _read_rows(path)
+    _check_column(rows[0], column, path)
+    return [row[column] for row in rows if row[column]]
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    tabs = path.suffix.lower() == ".tsv"
+    content = io.StringIO(read_text(path, "A table of texts"), newline="")
+    try:
+        rows = list(csv.DictReader(content, dialect=_Tabs if tabs else csv.excel))
+    except csv.Error as exc:
+        raise InputError(f"{path} must be a CSV or TSV file, but: {exc}.") from exc
+    if not rows:
+        raise InputError(f"{path} must hold a header line and rows, but it holds none.")
+    return rows
+
+
+def _check_column(row: dict[str, str], column: str, path: Path) -> None:
+    if column not in row:
+        have = ", ".join(str(c) for c in row)
+        raise InputError(f"{path} must have a column {column!r}, but it has: {have}.")
 
 
 def split(data: LabelledTexts, *, share: float, seed: int) -> tuple[LabelledTexts, LabelledTexts]:

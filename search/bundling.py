@@ -1,0 +1,197 @@
+"""From a fine-tuned network to a bundle: emit, prove equal, measure, judge, write."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporters import (
+    Artifact,
+    Cost,
+    Licence,
+    Manifest,
+    Parity,
+    Session,
+    TaskMetric,
+    check_parity,
+    emit,
+    runtime,
+    write_bundle,
+)
+from exporters.text import TextEncoder
+from fleetfit import (
+    Budget,
+    DeviceInfo,
+    InfeasibleError,
+    Measurement,
+    Query,
+    Target,
+    Weights,
+    Workload,
+)
+from fleetfit.files import read_text
+from search.candidate import Candidate
+from search.cost import Estimate
+from search.record import VerifiedRecord
+from search.verify import measured_value
+
+__all__ = ["Order", "make_bundle"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a bundle is made for."""
+
+    target: Target
+    workload: Workload
+    budgets: tuple[Budget, ...] = ()
+    """Absolute."""
+    predicted: dict[str, Estimate] = field(default_factory=dict)
+    test: Path | None = None
+    """Labelled file to score the exported model on."""
+    columns: tuple[str, str] = ("text", "label")
+    """Text and label column of that file."""
+    source_accuracy: float | None = None
+    """The source model's on that file, fine-tuned equally."""
+
+    @classmethod
+    def of(cls, record: VerifiedRecord) -> Order:
+        """The order that a verification implies."""
+        pairs = zip(record.budgets, record.limits, strict=True)
+        return cls(
+            target=record.target,
+            workload=record.workload,
+            budgets=tuple(dataclasses.replace(Budget.parse(t), limit=x) for t, x in pairs),
+            predicted=record.predicted,
+        )
+
+
+def make_bundle(
+    model_path: Path,
+    out: Path,
+    *,
+    order: Order,
+    device: DeviceInfo,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Manifest:
+    """Export the fine-tuned network ``model_path`` as the bundle ``out``.
+
+    Raises InputError where the exported network does not agree with PyTorch, InfeasibleError
+    where it misses a budget when measured; no bundle is written then.
+    """
+    from profiler import verify
+    from supernet.task_model import read_task_model
+
+    model, weights = read_task_model(model_path)
+    arch = model.architecture
+    tokenizer = read_text(model_path / "tokenizer.json", "A tokenizer")
+    fixed = order.workload if order.target.shapes == "fixed" else None
+    graph = emit(arch, weights, workload=fixed)
+    query = Query(architecture=arch, target=order.target, workload=order.workload)
+    with tempfile.TemporaryDirectory() as scratch:
+        adapter = runtime(order.target.runtime)
+        artifact = adapter.build(graph, order.target, order.workload, Path(scratch))
+        session = adapter.load(artifact)
+        parity = _parity(session, query, weights)
+        encoder = TextEncoder(tokenizer, max_length=model.max_length)
+        metric = _score(session, encoder, model.labels, order)
+        options = session.properties
+        del session
+        measured = verify(query, device=device, model_path=Path(artifact.path), progress=progress)
+        _judge(query, measured, order.budgets, artifact)
+    manifest = Manifest(
+        architecture=arch,
+        device=device,
+        target=order.target,
+        workload=order.workload,
+        parity=parity,
+        max_length=model.max_length,
+        session=options,
+        budgets=tuple(map(str, order.budgets)),
+        predicted=_predicted(order.predicted),
+        measured=_measured(measured),
+        metric=metric,
+        pooling=arch.head.pooling,
+        labels=model.labels,
+        licences=_licences(model.licences),
+        provenance=model.provenance | {"task": model.task},
+    )
+    return write_bundle(out, manifest, model=graph, tokenizer=tokenizer, weights=weights)
+
+
+def _parity(session: Session, query: Query, weights: Weights) -> Parity:
+    from supernet.network import EncoderNetwork
+
+    network = EncoderNetwork.of(query.architecture, weights)
+    embedding, precision = query.architecture.embedding, query.target.precision
+    return check_parity(session, network.reference, embedding, precision, seed=0)
+
+
+def _score(
+    session: Session,
+    encoder: TextEncoder,
+    labels: Sequence[str],
+    order: Order,
+) -> TaskMetric | None:
+    """Accuracy of the session itself, in its own precision, one text at a time."""
+    from supernet.tasks import read_labelled
+
+    if order.test is None:
+        return None
+    text, label = order.columns
+    data = read_labelled(order.test, text=text, label=label, names=labels)
+    fixed = order.workload.seq_len if order.target.shapes == "fixed" else None
+    hits = 0
+    for one, wanted in zip(data.texts, data.labels, strict=True):
+        logits = session.run(encoder.encode([one], seq_len=fixed))["logits"]
+        hits += int(logits[0].argmax()) == wanted
+    return TaskMetric(
+        name="accuracy",
+        data=order.test.name,
+        value=hits / len(data),
+        source_value=order.source_accuracy,
+    )
+
+
+def _judge(
+    query: Query, measured: Measurement, budgets: Sequence[Budget], artifact: Artifact
+) -> None:
+    candidate = Candidate(architecture=query.architecture, target=query.target)
+    for budget in budgets:
+        if budget.metric == "quality_drop":
+            continue
+        value = measured_value(candidate, measured, budget)
+        if budget.excess(value) > 0:
+            raise InfeasibleError(
+                f"The exported model must keep {budget}, but is {budget.excess(value):.1%} beyond "
+                "it when measured; verify the next candidate, or raise the limit."
+            )
+
+
+def _predicted(costs: dict[str, Estimate]) -> Cost:
+    def mean(name: str) -> float | None:
+        return costs[name].mean if name in costs else None
+
+    upper = costs["latency_p50"].upper if "latency_p50" in costs else None
+    return Cost(
+        latency_p50_s=mean("latency_p50"),
+        latency_p90_s=mean("latency_p90"),
+        memory_bytes=mean("memory"),
+        upper_latency_p50_s=upper,
+    )
+
+
+def _measured(found: Measurement) -> Cost:
+    return Cost(
+        latency_p50_s=found.latency_p50_s,
+        latency_p90_s=found.latency_p90_s,
+        memory_bytes=found.memory_bytes,
+        upper_latency_p50_s=found.interval_s()[1],
+    )
+
+
+def _licences(found: dict[str, str]) -> tuple[Licence, ...]:
+    return tuple(Licence(part=k, licence=v, source="see provenance") for k, v in found.items())

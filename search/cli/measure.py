@@ -1,0 +1,162 @@
+"""Verbs about the machine: describe it, measure networks on it, learn what they cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from fleetfit import Query, to_json
+from search.cli.console import mib, ms, percent, progress, result, say, table
+from search.cli.options import (
+    AsJson,
+    Batch,
+    Labels,
+    SeqLen,
+    StoreUrl,
+    SupernetPath,
+    Targets,
+    Threads,
+    head_of,
+    targets_of,
+    workload_of,
+)
+
+__all__ = ["describe", "learn", "profile"]
+
+
+def describe(json: AsJson = False) -> None:
+    """What this machine is: processor, cores, memory, runtimes and the targets they give."""
+    from devices import describe as describe_device
+
+    device = describe_device()
+    targets = [str(t) for t in targets_of(None, device, None)]
+    rows = [
+        ("processor", f"{device.cpu_model} ({device.machine})"),
+        ("usable cores", str(device.cores)),
+        ("memory", mib(device.memory_bytes)),
+        ("bf16 in hardware", "yes" if device.has_bf16 else "no"),
+        ("GPUs", ", ".join(device.gpus) or "none"),
+        ("runtimes", ", ".join(f"{k} {v}" for k, v in sorted(device.versions.items()))),
+        ("targets", ", ".join(targets)),
+        ("device class", device.device_class),
+    ]
+    table(f"Device {device.name}", ("what", "value"), rows)
+    facts: dict[str, object] = {"device": to_json(device), "targets": targets}
+    result(facts | {"device_class": device.device_class}, as_json=json)
+
+
+def profile(
+    supernet: SupernetPath,
+    store: StoreUrl = "fleetfit.db",
+    networks: Annotated[int, typer.Option(help="How many sub-networks to measure.")] = 40,
+    memory_every: Annotated[
+        int, typer.Option(help="Memory of every k-th network, in a child of its own; 0: none.")
+    ] = 4,
+    target: Targets = None,
+    threads: Threads = None,
+    batch: Batch = 1,
+    seq_len: SeqLen = 128,
+    labels: Labels = 0,
+    seed: Annotated[int, typer.Option(help="Of the choice, the weights and the order.")] = 0,
+    json: AsJson = False,
+) -> None:
+    """Measure sampled sub-networks in every target (survey protocol).
+
+    Goes on where it stopped and never measures again what the store has. Networks run under
+    random weights: cost does not depend on them.
+    """
+    from devices import describe as describe_device
+    from profiler import Store, SurveySettings, plan, survey
+    from supernet.spaces import read_config
+
+    config = read_config(supernet)
+    device = describe_device()
+    space = config.space.with_head(head_of(labels, config.pooling))
+    chosen = plan(space, networks, np.random.default_rng(seed))
+    workload = workload_of(batch, seq_len)
+    targets = targets_of(target, device, threads)
+    queries = [Query(architecture=a, target=t, workload=workload) for a in chosen for t in targets]
+    settings = SurveySettings(seed=seed, memory_every=memory_every)
+    with progress("measuring") as report:
+        measured = survey(
+            queries, store=Store(store), device=device, settings=settings, progress=report
+        )
+    largest = space.largest().cost_id
+    rows = []
+    for one in targets:
+        mine = [m for m in measured if m.job.query.target == one]
+        source = next(m for m in mine if m.job.query.architecture.cost_id == largest)
+        rows.append(
+            (
+                str(one),
+                str(len(mine)),
+                ms(min(m.latency_p50_s for m in mine)),
+                ms(source.latency_p50_s),
+                mib(source.memory_bytes),
+                percent(float(np.median([m.noise for m in mine]))),
+                str(sum(m.status != "ok" for m in mine)),
+            )
+        )
+    columns = (
+        "target",
+        "networks",
+        "fastest p50",
+        "source p50",
+        "source memory",
+        "noise",
+        "flagged",
+    )
+    table(f"Measured, {workload}", columns, rows)
+    result({"measurements": len(measured), "store": store}, as_json=json)
+
+
+def learn(
+    out: Annotated[Path, typer.Argument(help="New directory for the predictors.")],
+    store: StoreUrl = "fleetfit.db",
+    json: AsJson = False,
+) -> None:
+    """Learn the cost of sub-networks on this machine from its measurements."""
+    from devices import describe as describe_device
+    from fleetfit.files import new_directory
+    from predictors import Report
+    from predictors import learn as fit
+    from profiler import Store
+
+    rows = Store(store).measurements(device_class=describe_device().device_class, protocol="survey")
+    reports: list[Report] = []
+    with new_directory(out) as new:
+        for metric in ("latency_p50", "latency_p90", "memory"):
+            if metric == "memory" and not any(m.memory_bytes for m in rows):
+                say("memory was not measured, so it is not learned (profile --memory-every).")
+                continue
+            predictor, found = fit(rows, metric)
+            predictor.save(new / metric)
+            reports += found
+    columns = (
+        "metric, target",
+        "rows",
+        "MAPE",
+        "linear alone",
+        "within 10 %",
+        "tau",
+        "coverage",
+        "noise",
+    )
+    cells = [
+        (
+            f"{r.metric}, {r.target}",
+            str(r.learned),
+            percent(r.errors.mape),
+            percent(r.linear.mape),
+            percent(r.errors.within_10),
+            f"{r.errors.tau:.3f}",
+            percent(r.coverage),
+            percent(r.noise),
+        )
+        for r in reports
+    ]
+    table("Predictors, by cross-validation", columns, cells)
+    result({"predictors": str(out), "reports": to_json(tuple(reports))}, as_json=json)

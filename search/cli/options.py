@@ -1,0 +1,111 @@
+"""Options that several verbs share, and how their text becomes values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from fleetfit import (
+    Budget,
+    DeviceInfo,
+    Head,
+    InputError,
+    Precision,
+    RuntimeMissing,
+    Target,
+    Workload,
+)
+
+__all__ = [
+    "AsJson",
+    "Batch",
+    "Budgets",
+    "Labels",
+    "SeqLen",
+    "StoreUrl",
+    "SupernetPath",
+    "Targets",
+    "Threads",
+    "budgets_of",
+    "head_of",
+    "targets_of",
+    "workload_of",
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+SupernetPath = Annotated[Path, typer.Argument(help="Directory of a supernet checkpoint.")]
+StoreUrl = Annotated[str, typer.Option(help="Measurements: an SQLAlchemy URL or a file name.")]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        help="RUNTIME-PRECISION, as in openvino-bf16; repeat it. Default: all this machine has.",
+    ),
+]
+Threads = Annotated[int | None, typer.Option(help="Threads. Default: all usable cores.")]
+Batch = Annotated[int, typer.Option(help="Sequences at once.")]
+SeqLen = Annotated[int, typer.Option(help="Tokens per sequence.")]
+Labels = Annotated[int, typer.Option(help="Outputs of the classification head; 0: no head.")]
+Budgets = Annotated[
+    list[str],
+    typer.Option(
+        "--budget",
+        help="As in 'latency_p50<=8ms', 'memory<=160MiB', 'params<=20M', 'size<=60MiB', "
+        "'throughput>=200/s' or 'latency_p50<=50%' of the source model; repeat it.",
+    ),
+]
+
+
+def workload_of(batch: int, seq_len: int) -> Workload:
+    """The workload of the options."""
+    return Workload(batch=batch, seq_len=seq_len)
+
+
+def budgets_of(texts: list[str]) -> tuple[Budget, ...]:
+    """The budgets of the options."""
+    return tuple(Budget.parse(text) for text in texts)
+
+
+def head_of(labels: int, pooling: str) -> Head:
+    """A classification head with ``labels`` outputs, or none."""
+    if labels == 0:
+        return Head()
+    return Head(
+        kind="classification", pooling="mean" if pooling == "mean" else "first", outputs=labels
+    )
+
+
+def targets_of(
+    names: list[str] | None, device: DeviceInfo, threads: int | None
+) -> tuple[Target, ...]:
+    """The targets of the options; without names all that this machine can run."""
+    from exporters import RUNTIMES
+
+    count = threads or device.cores
+    if not names:
+        found = [t for r in RUNTIMES.values() for t in r.targets(device, threads=count)]
+        if not found:
+            raise RuntimeMissing(
+                "A runtime must be installed, but neither onnxruntime nor openvino is: "
+                "pip install onnxruntime."
+            )
+        return tuple(found)
+    return tuple(_target(name, count) for name in names)
+
+
+def _target(name: str, threads: int) -> Target:
+    from exporters import runtime
+
+    runtime_name, _, precision = name.partition("-")
+    adapter = runtime(runtime_name)
+    if precision not in get_args(Precision):
+        known = ", ".join(get_args(Precision))
+        raise InputError(f"A target's precision must be one of {known}, but got {name!r}.")
+    if not adapter.available():
+        raise RuntimeMissing(
+            f"{runtime_name} must be installed for the target {name}, but it is not: "
+            f"pip install {runtime_name}."
+        )
+    return Target(runtime=adapter.name, precision=precision, threads=threads)  # type: ignore[arg-type]

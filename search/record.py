@@ -1,0 +1,73 @@
+"""What a search and a verification leave on disk for the verbs that come after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fleetfit import Architecture, InputError, Measurement, Target, Workload, dumps, loads
+from fleetfit.files import read_text, write_text
+from search.cost import Estimate
+
+__all__ = ["Ranked", "SearchRecord", "VerifiedRecord", "read_record", "write_record"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """A feasible candidate, its loss and its predicted costs (SI units)."""
+
+    architecture: Architecture
+    target: Target
+    loss: float
+    costs: dict[str, Estimate]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRecord:
+    """The result of one search."""
+
+    budgets: tuple[str, ...]
+    """As asked."""
+    resolved: tuple[str, ...]
+    """The same in absolute terms."""
+    limits: tuple[float, ...]
+    """Their limits in SI units, unrounded."""
+    workload: Workload
+    ranking: tuple[Ranked, ...]
+    """Lowest loss first."""
+    source: tuple[Ranked, ...]
+    """The unshrunk source model in every target."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedRecord:
+    """The candidate that kept the budgets when measured."""
+
+    architecture: Architecture
+    target: Target
+    workload: Workload
+    budgets: tuple[str, ...]
+    limits: tuple[float, ...]
+    predicted: dict[str, Estimate]
+    measurement: Measurement
+    misses: tuple[Measurement, ...] = field(default_factory=tuple)
+
+
+def write_record(path: Path, record: SearchRecord | VerifiedRecord) -> None:
+    """Write a record atomically."""
+    write_text(path, dumps(record) + "\n")
+
+
+def read_record(path: Path) -> SearchRecord | VerifiedRecord:
+    """Read either record; raises InputError for anything else."""
+    text = read_text(path, "A record of search or verify")
+    try:
+        return loads(VerifiedRecord, text)
+    except InputError:
+        pass
+    try:
+        return loads(SearchRecord, text)
+    except InputError as exc:
+        raise InputError(
+            f"{path} must be written by search or verify, but is not ({exc}); search again."
+        ) from exc

@@ -1,0 +1,41 @@
+"""The configuration of a supernet checkpoint: what a machine without torch may read of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from fleetfit.architecture import Architecture
+from fleetfit.codec import loads
+from fleetfit.files import read_text
+from supernet.spaces.elastic import ElasticChoices, ElasticSpace
+
+__all__ = ["CheckpointConfig", "read_config"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointConfig:
+    """What ``config.json`` holds."""
+
+    format_version: Literal[1] = 1
+    space_name: Literal["elastic"] = "elastic"
+    source: Architecture
+    choices: ElasticChoices
+    pooling: Literal["mean", "first"]
+    """How the source pools for sentence tasks."""
+    max_length: int
+    """Tokens that the source was used with; texts are cut there."""
+    licences: dict[str, str] = field(default_factory=dict)
+    """What was used (weights, text) to its licence."""
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def space(self) -> ElasticSpace:
+        """The search space; raises InputError where the choices do not fit the source."""
+        return ElasticSpace(source=self.source, choices=self.choices)
+
+
+def read_config(path: Path) -> CheckpointConfig:
+    """The configuration of the checkpoint directory ``path``."""
+    return loads(CheckpointConfig, read_text(path / "config.json", "A checkpoint's config.json"))
