@@ -16,5 +16,8 @@ def finish(table: Table, figures: Mapping[str, object]) -> None:
 
     Raises ValueError for numbers that JSON has no form for (nan, infinity).
     """
-    Console(soft_wrap=True).print(table)
+    # Where stdout is no terminal rich assumes 80 columns, which folds every cell.
+    console = Console()
+    console.width = max(console.width, 160)
+    console.print(table)
     print(json.dumps(dict(figures), sort_keys=True, allow_nan=False), flush=True)

@@ -217,10 +217,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of timing per pair of graphs")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     args = parser.parse_args()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     space = ElasticSpace.of(source())
     import torch
 
+    # After the import, which sets levels of its own; it warns of operators of torchvision.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     weights = random_weights(space.source)
     supernet = Supernet(space, {k: torch.from_numpy(v.copy()) for k, v in weights.items()})
     by_exporter(EagerNetwork(space.smallest(), body(supernet, space.smallest())).eval())

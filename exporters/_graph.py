@@ -16,23 +16,30 @@ _TYPES = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorPro
 
 
 class GraphBuilder:
-    """Collects nodes and initializers; each node has one output, named like the node."""
+    """Collects nodes and initializers; each node has one output, named like the node.
 
-    def __init__(self) -> None:
+    Everything is made where it stays, inside the model: protobuf's ``extend`` and ``CopyFrom``,
+    which the helpers of ``onnx`` use, would each copy all weights once more.
+    """
+
+    def __init__(self, name: str) -> None:
         """An empty graph."""
-        self._nodes: list[Any] = []
-        self._initializers: dict[str, Any] = {}
+        self.model = onnx.ModelProto()
+        self._graph = self.model.graph
+        self._graph.name = name
+        self._constants: set[str] = set()
 
     def add(self, op: str, inputs: Sequence[str], name: str, **attributes: object) -> str:
         """Append a node; returns the name of its output, which is ``name``."""
-        self._nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
+        node = helper.make_node(op, list(inputs), [name], name=name, **attributes)
+        self._graph.node.append(node)
         return name
 
     def split(self, value: str, names: Sequence[str]) -> None:
         """Append a split of the last axis into equal parts ``names``."""
         parts = list(names)
         count = len(parts)
-        self._nodes.append(
+        self._graph.node.append(
             helper.make_node("Split", [value], parts, name=parts[0], axis=-1, num_outputs=count)
         )
 
@@ -41,15 +48,17 @@ class GraphBuilder:
 
         An ``Identity`` would do too, but a runtime that drops it may drop the name with it.
         """
-        self._nodes[-1].output[0] = output
+        self._graph.node[-1].output[0] = output
 
     def constant(self, name: str, array: npt.NDArray[Any]) -> str:
         """Keep ``array`` (float32 or int64) in the file under ``name``, once; returns the name."""
-        if name not in self._initializers:
-            little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-            tensor = TensorProto(name=name, data_type=_TYPES[array.dtype], dims=array.shape)
-            tensor.raw_data = little_endian.tobytes()
-            self._initializers[name] = tensor
+        if name not in self._constants:
+            self._constants.add(name)
+            tensor = self._graph.initializer.add()
+            tensor.name, tensor.data_type = name, _TYPES[array.dtype]
+            tensor.dims.extend(array.shape)
+            # One copy, in C order even of a transposed view, and little-endian everywhere.
+            tensor.raw_data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
         return name
 
     def integers(self, *values: int) -> str:
@@ -77,7 +86,7 @@ class GraphBuilder:
         product = self.add("MatMul", [value, weight], f"{name}.product")
         return self.add("Add", [product, self.constant(f"{name}.bias", bias)], f"{name}.out")
 
-    def graph(self, name: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> onnx.GraphProto:
-        """The finished graph."""
-        tensors = list(self._initializers.values())
-        return helper.make_graph(self._nodes, name, list(inputs), list(outputs), tensors)
+    def interface(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Declare the inputs and outputs of the graph (ValueInfoProto)."""
+        self._graph.input.extend(inputs)
+        self._graph.output.extend(outputs)

@@ -62,7 +62,7 @@ def emit(
             f"A workload's length must be at most the {longest} positions of the network, "
             f"but got {workload.seq_len}."
         )
-    g = GraphBuilder()
+    g = GraphBuilder(f"fleetfit-{arch.id}")
     x = _embed(g, arch, weights, workload)
     bias = _attention_bias(g)
     for i, layer in enumerate(arch.layers):
@@ -238,13 +238,10 @@ def _model(g: GraphBuilder, arch: Architecture, workload: Workload | None) -> on
     info = helper.make_tensor_value_info
     inputs = [info(name, TensorProto.INT64, list(axes)) for name in INPUTS]
     outputs = [info(OUTPUTS[arch.head.kind], TensorProto.FLOAT, list(last))]
-    graph = g.graph(f"fleetfit-{arch.id}", inputs, outputs)
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="fleetfit",
-    )
+    g.interface(inputs, outputs)
+    model = g.model
+    model.ir_version, model.producer_name = IR_VERSION, "fleetfit"
+    model.opset_import.append(helper.make_opsetid("", OPSET))
     # Not every runtime notices a sequence that is too long, so its adapter reads this.
     helper.set_model_props(model, {LONGEST: str(arch.embedding.max_positions)})
     return model

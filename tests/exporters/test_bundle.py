@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -24,11 +27,21 @@ from exporters import (
     write_bundle,
 )
 from exporters.manifest import read_manifest
-from fleetfit import Head, InputError, Target, Workload, dumps
+from fleetfit import (
+    Architecture,
+    DeviceInfo,
+    Head,
+    InputError,
+    RuntimeName,
+    Target,
+    Workload,
+    dumps,
+)
 from fleetfit.files import sha256_of
 from supernet.network import EncoderNetwork
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "i", "lost", "my", "card", "where", "is", "it"]
+Write = Callable[[Manifest], Path]
 LABELS = ("lost_card", "other", "refund", "top_up", "transfer")
 
 
@@ -47,7 +60,7 @@ def tokenizer() -> str:
 
 
 @pytest.fixture
-def manifest(mixed, device) -> Manifest:
+def manifest(mixed: Architecture, device: DeviceInfo) -> Manifest:
     return Manifest(
         architecture=mixed,
         device=device,
@@ -68,8 +81,8 @@ def manifest(mixed, device) -> Manifest:
 
 
 @pytest.fixture
-def write(tokenizer, tmp_path):
-    def written(manifest):
+def write(tokenizer: str, tmp_path: Path) -> Write:
+    def written(manifest: Manifest) -> Path:
         arch = manifest.architecture
         fixed = manifest.target.shapes == "fixed"
         weights = random_weights(arch)
@@ -81,7 +94,7 @@ def write(tokenizer, tmp_path):
     return written
 
 
-def expected(arch, ids):
+def expected(arch: Architecture, ids: list[int]) -> dict[str, float]:
     """Probabilities by PyTorch of one text of these token ids."""
     row = np.array([ids], dtype=np.int64)
     inputs = {
@@ -94,7 +107,9 @@ def expected(arch, ids):
     return dict(zip(LABELS, shares / shares.sum(), strict=True))
 
 
-def test_the_manifest_comes_back_with_the_hash_of_every_file(write, manifest):
+def test_the_manifest_comes_back_with_the_hash_of_every_file(
+    write: Write, manifest: Manifest
+) -> None:
     path = write(manifest)
     loaded = load_bundle(path).manifest
     assert dataclasses.replace(loaded, files={}) == manifest
@@ -102,7 +117,7 @@ def test_the_manifest_comes_back_with_the_hash_of_every_file(write, manifest):
     assert all(sha256_of(path / name) == digest for name, digest in loaded.files.items())
 
 
-def test_predictions_equal_pytorch_and_are_sorted(write, manifest):
+def test_predictions_equal_pytorch_and_are_sorted(write: Write, manifest: Manifest) -> None:
     (found,) = load_bundle(write(manifest)).predict(["I lost my card"])
     wanted = expected(manifest.architecture, [2, 4, 5, 6, 7, 3])
     assert list(found.values()) == sorted(found.values(), reverse=True)
@@ -112,7 +127,9 @@ def test_predictions_equal_pytorch_and_are_sorted(write, manifest):
 
 @pytest.mark.parametrize("shapes", ["fixed", "dynamic"])
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_every_target_gives_the_same_for_any_number_of_texts(write, manifest, shapes, runtime):
+def test_every_target_gives_the_same_for_any_number_of_texts(
+    write: Write, manifest: Manifest, shapes: Literal["fixed", "dynamic"], runtime: RuntimeName
+) -> None:
     if runtime == "openvino":
         pytest.importorskip("openvino")
     target = Target(runtime=runtime, shapes=shapes)
@@ -126,28 +143,28 @@ def test_every_target_gives_the_same_for_any_number_of_texts(write, manifest, sh
     assert alone[0] == pytest.approx(expected(manifest.architecture, [2, 4, 5, 6, 7, 3]), abs=1e-5)
 
 
-def test_no_texts_give_no_predictions(write, manifest):
+def test_no_texts_give_no_predictions(write: Write, manifest: Manifest) -> None:
     assert load_bundle(write(manifest)).predict([]) == []
 
 
-def test_an_empty_text_is_its_special_tokens(write, manifest):
+def test_an_empty_text_is_its_special_tokens(write: Write, manifest: Manifest) -> None:
     (found,) = load_bundle(write(manifest)).predict([""])
     assert found == pytest.approx(expected(manifest.architecture, [2, 3]), abs=1e-5)
 
 
-def test_an_overlong_text_is_cut_at_its_end(write, manifest):
+def test_an_overlong_text_is_cut_at_its_end(write: Write, manifest: Manifest) -> None:
     (found,) = load_bundle(write(manifest)).predict(["card " * 1000])
     wanted = expected(manifest.architecture, [2] + [7] * 10 + [3])
     assert found == pytest.approx(wanted, abs=1e-5)
 
 
 @pytest.mark.parametrize("texts", ["one string", [b"bytes"], [None], ["\ud800"]])
-def test_what_is_no_text_is_refused(write, manifest, texts):
+def test_what_is_no_text_is_refused(write: Write, manifest: Manifest, texts: Any) -> None:
     with pytest.raises(InputError, match="Texts must"):
         load_bundle(write(manifest)).predict(texts)
 
 
-def test_embeddings_have_length_one(write, manifest):
+def test_embeddings_have_length_one(write: Write, manifest: Manifest) -> None:
     arch = manifest.architecture.with_head(Head(kind="embedding", pooling="mean"))
     bundle = load_bundle(write(dataclasses.replace(manifest, architecture=arch, labels=())))
     found = bundle.embed(["where is it", "my card"])
@@ -158,28 +175,28 @@ def test_embeddings_have_length_one(write, manifest):
         bundle.predict(["x"])
 
 
-def test_the_session_runs_with_the_targets_options(write, manifest):
+def test_the_session_runs_with_the_targets_options(write: Write, manifest: Manifest) -> None:
     target = Target(runtime="onnxruntime", threads=2, spinning=True)
     bundle = load_bundle(write(dataclasses.replace(manifest, target=target)))
     assert bundle.session.properties["intra_op_num_threads"] == "2"
     assert bundle.session.properties["session.intra_op.allow_spinning"] == "1"
 
 
-def test_a_loaded_bundle_can_be_checked_against_pytorch(write, manifest):
+def test_a_loaded_bundle_can_be_checked_against_pytorch(write: Write, manifest: Manifest) -> None:
     arch = manifest.architecture
     reference = EncoderNetwork.of(arch, random_weights(arch)).reference
     session = load_bundle(write(manifest)).session
     assert check_parity(session, reference, arch.embedding, "fp32", seed=1).holds
 
 
-def test_weights_come_back_for_further_training(write, manifest):
+def test_weights_come_back_for_further_training(write: Write, manifest: Manifest) -> None:
     found, wanted = read_weights(write(manifest)), random_weights(manifest.architecture)
     assert found.keys() == wanted.keys()
     assert all((found[name] == wanted[name]).all() for name in wanted)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "encoder.safetensors"])
-def test_a_changed_file_is_refused_by_name(write, manifest, name):
+def test_a_changed_file_is_refused_by_name(write: Write, manifest: Manifest, name: str) -> None:
     path = write(manifest)
     data = bytearray((path / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -189,7 +206,7 @@ def test_a_changed_file_is_refused_by_name(write, manifest, name):
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "encoder.safetensors"])
-def test_a_missing_file_is_refused_by_name(write, manifest, name):
+def test_a_missing_file_is_refused_by_name(write: Write, manifest: Manifest, name: str) -> None:
     path = write(manifest)
     (path / name).unlink()
     with pytest.raises(InputError, match=rf"{name} is missing"):
@@ -197,7 +214,7 @@ def test_a_missing_file_is_refused_by_name(write, manifest, name):
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "deep/er/notes.txt", ".hidden"])
-def test_an_extra_file_is_refused_by_name(write, manifest, name):
+def test_an_extra_file_is_refused_by_name(write: Write, manifest: Manifest, name: str) -> None:
     path = write(manifest)
     (path / name).parent.mkdir(parents=True, exist_ok=True)
     (path / name).write_text("x")
@@ -205,7 +222,9 @@ def test_an_extra_file_is_refused_by_name(write, manifest, name):
         load_bundle(path)
 
 
-def test_a_link_that_leads_outside_is_refused(write, manifest, tmp_path):
+def test_a_link_that_leads_outside_is_refused(
+    write: Write, manifest: Manifest, tmp_path: Path
+) -> None:
     path = write(manifest)
     outside = tmp_path / "outside.onnx"
     (path / "model.onnx").rename(outside)
@@ -215,7 +234,9 @@ def test_a_link_that_leads_outside_is_refused(write, manifest, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "", "a//b", "a\\..\\b", "."])
-def test_a_path_that_leaves_the_directory_is_refused(write, manifest, name):
+def test_a_path_that_leaves_the_directory_is_refused(
+    write: Write, manifest: Manifest, name: str
+) -> None:
     path = write(manifest)
     data = json.loads((path / "manifest.json").read_text())
     data["files"][name] = "0" * 64
@@ -224,7 +245,9 @@ def test_a_path_that_leaves_the_directory_is_refused(write, manifest, name):
         load_bundle(path)
 
 
-def test_a_newer_format_is_refused_before_its_fields_are_read(write, manifest):
+def test_a_newer_format_is_refused_before_its_fields_are_read(
+    write: Write, manifest: Manifest
+) -> None:
     path = write(manifest)
     data = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps({**data, "format_version": 2, "new": 1}))
@@ -233,7 +256,7 @@ def test_a_newer_format_is_refused_before_its_fields_are_read(write, manifest):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"format_version": 1}'])
-def test_a_manifest_that_is_none_is_refused(write, manifest, text):
+def test_a_manifest_that_is_none_is_refused(write: Write, manifest: Manifest, text: str) -> None:
     path = write(manifest)
     (path / "manifest.json").write_text(text)
     with pytest.raises(InputError):
@@ -241,17 +264,19 @@ def test_a_manifest_that_is_none_is_refused(write, manifest, text):
 
 
 @given(st.text() | st.recursive(st.none() | st.integers(), lambda x: st.lists(x)).map(json.dumps))
-def test_any_text_as_manifest_is_read_or_refused(text):
+def test_any_text_as_manifest_is_read_or_refused(text: str) -> None:
     with pytest.raises(InputError):
         read_manifest(text, "manifest.json")
 
 
-def test_no_directory_is_refused(tmp_path):
+def test_no_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be a directory"):
         load_bundle(tmp_path / "nothing")
 
 
-def test_a_directory_that_holds_something_is_left_alone(write, manifest, tmp_path):
+def test_a_directory_that_holds_something_is_left_alone(
+    write: Write, manifest: Manifest, tmp_path: Path
+) -> None:
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "mine").write_text("x")
     with pytest.raises(InputError, match="new or empty"):
@@ -259,7 +284,9 @@ def test_a_directory_that_holds_something_is_left_alone(write, manifest, tmp_pat
     assert [p.name for p in (tmp_path / "bundle").iterdir()] == ["mine"]
 
 
-def test_parts_that_do_not_fit_leave_nothing_behind(manifest, tokenizer, tmp_path):
+def test_parts_that_do_not_fit_leave_nothing_behind(
+    manifest: Manifest, tokenizer: str, tmp_path: Path
+) -> None:
     arch = manifest.architecture
     weights = random_weights(arch)
     model = emit(arch, weights)
@@ -271,7 +298,9 @@ def test_parts_that_do_not_fit_leave_nothing_behind(manifest, tokenizer, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_tokenizer_with_more_words_than_the_network_is_refused(manifest, tokenizer, tmp_path):
+def test_a_tokenizer_with_more_words_than_the_network_is_refused(
+    manifest: Manifest, tokenizer: str, tmp_path: Path
+) -> None:
     arch = manifest.architecture
     embedding = dataclasses.replace(arch.embedding, vocab_size=5)
     arch = dataclasses.replace(arch, embedding=embedding)
@@ -296,18 +325,20 @@ def test_a_tokenizer_with_more_words_than_the_network_is_refused(manifest, token
         ({"target": Target(runtime="onnxruntime", shapes="fixed"), "max_length": 17}, "<= 16"),
     ],
 )
-def test_a_manifest_whose_parts_do_not_fit_is_refused(manifest, change, named):
+def test_a_manifest_whose_parts_do_not_fit_is_refused(
+    manifest: Manifest, change: dict[str, Any], named: str
+) -> None:
     with pytest.raises(InputError, match=named):
         dataclasses.replace(manifest, **change)
 
 
-def test_a_model_beyond_its_parity_limit_is_not_bundled(manifest):
+def test_a_model_beyond_its_parity_limit_is_not_bundled(manifest: Manifest) -> None:
     worse = dataclasses.replace(manifest.parity, max_abs_diff=1e-3)
     with pytest.raises(InputError, match="agree with PyTorch"):
         dataclasses.replace(manifest, parity=worse)
 
 
-def test_equal_bundles_have_equal_bytes(write, manifest, tmp_path):
+def test_equal_bundles_have_equal_bytes(write: Write, manifest: Manifest, tmp_path: Path) -> None:
     first = write(manifest)
     first.rename(tmp_path / "first")
     second = write(manifest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -21,6 +22,7 @@ from exporters import (
     runtime,
 )
 from exporters.fake import FakeRuntime
+from exporters.runtime import Outputs, Runtime
 from fleetfit import (
     Architecture,
     Head,
@@ -32,6 +34,7 @@ from fleetfit import (
     Workload,
 )
 from supernet.network import EncoderNetwork
+from supernet.spaces import ElasticSpace
 
 HEADS = {
     "none": Head(),
@@ -45,17 +48,19 @@ HEADS = {
 RUNTIME_NAMES = ("fake", "onnxruntime", "openvino")
 
 
-def run(name, arch, inputs, directory: Path, workload: Workload | None = None):
+def run(
+    name: str, arch: Architecture, inputs: Any, directory: Path, workload: Workload | None = None
+) -> list[Outputs]:
     """Outputs of the emitted network of ``random_weights(arch)`` in a runtime."""
     model = emit(arch, random_weights(arch), workload=workload)
-    chosen = FakeRuntime() if name == "fake" else runtime(name)
+    chosen: Runtime = FakeRuntime() if name == "fake" else runtime(name)
     target = Target(runtime=chosen.name, shapes="dynamic" if workload is None else "fixed")
     artifact = chosen.build(model, target, workload or Workload(), directory)
     session = chosen.load(artifact)
     return [session.run(i) for i in inputs]
 
 
-def agree(arch, inputs, outputs) -> None:
+def agree(arch: Architecture, inputs: Any, outputs: list[Outputs]) -> None:
     network = EncoderNetwork.of(arch, random_weights(arch))
     for given, found in zip(inputs, outputs, strict=True):
         wanted = network.reference(given)
@@ -67,7 +72,9 @@ def agree(arch, inputs, outputs) -> None:
 
 @pytest.mark.parametrize("name", RUNTIME_NAMES)
 @pytest.mark.parametrize("head", HEADS)
-def test_every_head_equals_pytorch(name, head, mixed, tmp_path):
+def test_every_head_equals_pytorch(
+    name: str, head: str, mixed: Architecture, tmp_path: Path
+) -> None:
     arch = mixed.with_head(HEADS[head])
     workloads = [Workload(batch=2, seq_len=9, padding=0.3), Workload(batch=1, seq_len=40)]
     inputs = [make_inputs(arch.embedding, w, seed=1, count=1)[0] for w in workloads]
@@ -76,7 +83,9 @@ def test_every_head_equals_pytorch(name, head, mixed, tmp_path):
 
 @pytest.mark.parametrize("name", RUNTIME_NAMES)
 @pytest.mark.parametrize("head", HEADS)
-def test_fixed_shapes_equal_pytorch(name, head, mixed, tmp_path):
+def test_fixed_shapes_equal_pytorch(
+    name: str, head: str, mixed: Architecture, tmp_path: Path
+) -> None:
     arch = mixed.with_head(HEADS[head])
     workload = Workload(batch=2, seq_len=9, padding=0.3)
     inputs = make_inputs(arch.embedding, workload, seed=2, count=2)
@@ -84,13 +93,17 @@ def test_fixed_shapes_equal_pytorch(name, head, mixed, tmp_path):
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "relu"])
-def test_every_activation_equals_pytorch(activation, mixed, tmp_path):
+def test_every_activation_equals_pytorch(
+    activation: Literal["gelu", "gelu_tanh", "relu"], mixed: Architecture, tmp_path: Path
+) -> None:
     arch = dataclasses.replace(mixed, activation=activation, norm_eps=1e-3)
     inputs = make_inputs(arch.embedding, Workload(seq_len=12), seed=3, count=1)
     agree(arch, inputs, run("onnxruntime", arch, inputs, tmp_path))
 
 
-def test_sampled_members_equal_pytorch(tiny_space, rng, tmp_path):
+def test_sampled_members_equal_pytorch(
+    tiny_space: ElasticSpace, rng: np.random.Generator, tmp_path: Path
+) -> None:
     for _ in range(5):
         arch = tiny_space.sample(rng)
         inputs = make_inputs(
@@ -101,7 +114,7 @@ def test_sampled_members_equal_pytorch(tiny_space, rng, tmp_path):
 
 @pytest.mark.parametrize("name", RUNTIME_NAMES)
 @pytest.mark.parametrize("head", ["none", "classification-mean", "embedding-mean"])
-def test_padding_changes_nothing(name, head, mixed, tmp_path):
+def test_padding_changes_nothing(name: str, head: str, mixed: Architecture, tmp_path: Path) -> None:
     arch = mixed.with_head(HEADS[head])
     (short,) = make_inputs(arch.embedding, Workload(seq_len=9), seed=5, count=1)
     long = {key: np.pad(array, ((0, 0), (0, 7))) for key, array in short.items()}
@@ -115,7 +128,9 @@ def test_padding_changes_nothing(name, head, mixed, tmp_path):
 
 
 @pytest.mark.parametrize("name", RUNTIME_NAMES)
-def test_a_row_of_padding_alone_gives_finite_numbers(name, mixed, tmp_path):
+def test_a_row_of_padding_alone_gives_finite_numbers(
+    name: str, mixed: Architecture, tmp_path: Path
+) -> None:
     arch = mixed.with_head(HEADS["embedding-mean"])
     inputs = {key: np.zeros((1, 4), dtype=np.int64) for key in INPUTS}
     (outputs,) = run(name, arch, [inputs], tmp_path)
@@ -124,7 +139,9 @@ def test_a_row_of_padding_alone_gives_finite_numbers(name, mixed, tmp_path):
 
 @pytest.mark.parametrize("workload", [None, Workload(batch=2, seq_len=9)])
 @pytest.mark.parametrize("head", HEADS)
-def test_the_checker_finds_a_valid_model_of_the_stated_versions(head, workload, mixed):
+def test_the_checker_finds_a_valid_model_of_the_stated_versions(
+    head: str, workload: Workload | None, mixed: Architecture
+) -> None:
     arch = mixed.with_head(HEADS[head])
     model = emit(arch, random_weights(arch), workload=workload)
     onnx.checker.check_model(model, full_check=True)
@@ -133,20 +150,22 @@ def test_the_checker_finds_a_valid_model_of_the_stated_versions(head, workload, 
     assert tuple(i.name for i in model.graph.input) == INPUTS
 
 
-def test_dynamic_axes_are_named(mixed):
+def test_dynamic_axes_are_named(mixed: Architecture) -> None:
     model = emit(mixed, random_weights(mixed))
     for given in model.graph.input:
         assert [d.dim_param for d in given.type.tensor_type.shape.dim] == ["batch", "seq"]
 
 
-def test_the_same_network_gives_the_same_bytes(mixed):
+def test_the_same_network_gives_the_same_bytes(mixed: Architecture) -> None:
     weights = random_weights(mixed)
     backwards = dict(reversed(list(weights.items())))
     first = model_bytes(emit(mixed, weights))
     assert first == model_bytes(emit(mixed, backwards))
 
 
-def test_weights_are_inside_once_and_nothing_is_transposed_at_run_time(tiny_source):
+def test_weights_are_inside_once_and_nothing_is_transposed_at_run_time(
+    tiny_source: Architecture,
+) -> None:
     arch = tiny_source.with_head(Head(kind="masked_lm"))
     weights = random_weights(arch)
     model = emit(arch, weights)
@@ -157,7 +176,7 @@ def test_weights_are_inside_once_and_nothing_is_transposed_at_run_time(tiny_sour
     assert not {name for node in transposed for name in node.input} & weight_names
 
 
-def test_norm_and_gelu_are_single_nodes(tiny_source):
+def test_norm_and_gelu_are_single_nodes(tiny_source: Architecture) -> None:
     model = emit(tiny_source, random_weights(tiny_source))
     kinds = [n.op_type for n in model.graph.node]
     assert kinds.count("LayerNormalization") == 1 + 2 * 3
@@ -165,19 +184,19 @@ def test_norm_and_gelu_are_single_nodes(tiny_source):
     assert kinds.count("MatMul") == 3 * (1 + 2 + 1 + 2)
 
 
-def test_a_workload_beyond_the_positions_is_refused(mixed):
+def test_a_workload_beyond_the_positions_is_refused(mixed: Architecture) -> None:
     with pytest.raises(InputError, match="40 positions"):
         emit(mixed, random_weights(mixed), workload=Workload(seq_len=41))
 
 
-def test_weights_that_do_not_fit_are_refused(mixed):
+def test_weights_that_do_not_fit_are_refused(mixed: Architecture) -> None:
     weights = dict(random_weights(mixed))
     del weights["embedding.norm.bias"]
     with pytest.raises(InputError, match=r"norm\.bias. is missing"):
         emit(mixed, weights)
 
 
-def test_other_sublayers_and_scores_are_refused(mixed):
+def test_other_sublayers_and_scores_are_refused(mixed: Architecture) -> None:
     layer = Layer(width=24, sublayers=(SeparableConv(kernel=3),), projected=False, source=0)
     with pytest.raises(InputError, match="SeparableConv"):
         emit(Architecture(embedding=mixed.embedding, layers=(layer,)), {})

@@ -20,7 +20,9 @@ EMBEDDING = Embedding(vocab_size=50, width=4, max_positions=64, segments=2)
     seed=st.integers(0, 2**32),
     segments=st.integers(1, 3),
 )
-def test_inputs_fit_the_network_and_the_workload(batch, seq_len, padding, seed, segments):
+def test_inputs_fit_the_network_and_the_workload(
+    batch: int, seq_len: int, padding: float, seed: int, segments: int
+) -> None:
     embedding = Embedding(vocab_size=50, width=4, max_positions=64, segments=segments)
     workload = Workload(batch=batch, seq_len=seq_len, padding=padding)
     made = make_inputs(embedding, workload, seed=seed, count=2)
@@ -39,7 +41,7 @@ def test_inputs_fit_the_network_and_the_workload(batch, seq_len, padding, seed, 
         assert abs((1 - mask).sum() - padding * mask.size) <= max(batch, 0.5)
 
 
-def test_the_seed_decides():
+def test_the_seed_decides() -> None:
     first, again, other = (
         make_inputs(EMBEDDING, Workload(seq_len=16), seed=s, count=1)[0] for s in (1, 1, 2)
     )
@@ -47,11 +49,11 @@ def test_the_seed_decides():
     assert (first["input_ids"] != other["input_ids"]).any()
 
 
-def test_too_long_a_workload_is_refused():
+def test_too_long_a_workload_is_refused() -> None:
     with pytest.raises(InputError, match="64 positions"):
         make_inputs(EMBEDDING, Workload(seq_len=65), seed=0, count=1)
 
 
-def test_no_inputs_are_refused():
+def test_no_inputs_are_refused() -> None:
     with pytest.raises(InputError, match="count"):
         make_inputs(EMBEDDING, Workload(seq_len=8), seed=0, count=0)

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 
-from exporters import Parity, check_parity, emit, random_weights, runtime
-from fleetfit import Head, InputError, Target, Workload
+from exporters import (
+    Inputs,
+    Outputs,
+    Parity,
+    Reference,
+    Session,
+    check_parity,
+    emit,
+    random_weights,
+    runtime,
+)
+from fleetfit import Architecture, Head, InputError, Precision, RuntimeName, Target, Workload
 from supernet.network import EncoderNetwork
 
 
-def session_of(arch, directory, *, precision="fp32", name="onnxruntime", workload=None):
+def session_of(
+    arch: Architecture,
+    directory: Path,
+    *,
+    precision: Precision = "fp32",
+    name: RuntimeName = "onnxruntime",
+    workload: Workload | None = None,
+) -> Session:
     chosen = runtime(name)
     target = Target(runtime=name, precision=precision, shapes="fixed" if workload else "dynamic")
     model = emit(arch, random_weights(arch), workload=workload)
     return chosen.load(chosen.build(model, target, workload or Workload(), directory))
 
 
-def reference_of(arch):
+def reference_of(arch: Architecture) -> Reference:
     return EncoderNetwork.of(arch, random_weights(arch)).reference
 
 
-def test_a_faithful_export_passes_at_three_shapes_with_padding(mixed, tmp_path):
+def test_a_faithful_export_passes_at_three_shapes_with_padding(
+    mixed: Architecture, tmp_path: Path
+) -> None:
     session = session_of(mixed, tmp_path)
     found = check_parity(session, reference_of(mixed), mixed.embedding, "fp32", seed=0)
     assert found.max_abs_diff < 2e-5
@@ -30,20 +52,22 @@ def test_a_faithful_export_passes_at_three_shapes_with_padding(mixed, tmp_path):
     assert found.holds
 
 
-def test_a_fixed_session_is_compared_at_its_shape(mixed, tmp_path):
+def test_a_fixed_session_is_compared_at_its_shape(mixed: Architecture, tmp_path: Path) -> None:
     session = session_of(mixed, tmp_path, workload=Workload(batch=2, seq_len=12))
     found = check_parity(session, reference_of(mixed), mixed.embedding, "fp32", seed=0)
     assert found.shapes == ((2, 12),) * 3
 
 
 @pytest.mark.parametrize("kind", ["none", "classification", "embedding"])
-def test_bf16_is_within_its_limit_and_is_not_fp32(kind, mixed, tmp_path):
+def test_bf16_is_within_its_limit_and_is_not_fp32(
+    kind: Any, mixed: Architecture, tmp_path: Path
+) -> None:
     pytest.importorskip("openvino")
     from exporters.openvino_cpu import capabilities
 
     if "BF16" not in capabilities():
         pytest.skip("the processor has no bf16")
-    pooling = None if kind == "none" else "mean"
+    pooling: Literal["mean"] | None = None if kind == "none" else "mean"
     arch = mixed.with_head(
         Head(kind=kind, pooling=pooling, outputs=5 if kind == "classification" else 0)
     )
@@ -52,7 +76,7 @@ def test_bf16_is_within_its_limit_and_is_not_fp32(kind, mixed, tmp_path):
     assert 1e-5 < found.max_abs_diff <= found.limit
 
 
-def test_another_network_is_refused(mixed, tmp_path):
+def test_another_network_is_refused(mixed: Architecture, tmp_path: Path) -> None:
     session = session_of(mixed, tmp_path)
     other = EncoderNetwork.of(mixed, random_weights(mixed, seed=9)).reference
     for precision in ("fp32", "bf16"):
@@ -60,18 +84,18 @@ def test_another_network_is_refused(mixed, tmp_path):
             check_parity(session, other, mixed.embedding, precision, seed=0)
 
 
-def test_outputs_that_are_no_numbers_are_refused(mixed, tmp_path):
+def test_outputs_that_are_no_numbers_are_refused(mixed: Architecture, tmp_path: Path) -> None:
     session = session_of(mixed, tmp_path)
     inner = reference_of(mixed)
 
-    def broken(inputs):
+    def broken(inputs: Inputs) -> Outputs:
         return {k: np.full_like(v, np.nan) for k, v in inner(inputs).items()}
 
     with pytest.raises(InputError, match="must agree"):
         check_parity(session, broken, mixed.embedding, "fp32", seed=0)
 
 
-def test_other_outputs_are_refused(mixed, tmp_path):
+def test_other_outputs_are_refused(mixed: Architecture, tmp_path: Path) -> None:
     session = session_of(mixed, tmp_path)
     inner = reference_of(mixed)
     with pytest.raises(InputError, match="outputs"):
@@ -86,6 +110,6 @@ def test_other_outputs_are_refused(mixed, tmp_path):
         )
 
 
-def test_parity_needs_numbers():
+def test_parity_needs_numbers() -> None:
     with pytest.raises(InputError, match="finite"):
         Parity(max_abs_diff=float("nan"), mean_abs_diff=0.0, limit=1.0, shapes=((1, 1),))

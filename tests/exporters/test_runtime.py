@@ -6,22 +6,33 @@ import dataclasses
 import hashlib
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from exporters import RUNTIMES, Artifact, emit, make_inputs, model_bytes, random_weights, runtime
 from exporters.fake import FakeRuntime
-from exporters.runtime import check_read_back
-from fleetfit import InputError, RuntimeMissing, SurroundingsError, Target, Workload
+from exporters.runtime import Inputs, Runtime, check_read_back
+from fleetfit import (
+    Architecture,
+    DeviceInfo,
+    InputError,
+    RuntimeMissing,
+    SurroundingsError,
+    Target,
+    Workload,
+)
 
-ALL = {**RUNTIMES, "fake": FakeRuntime()}
+Spoil = Callable[[Inputs], Inputs]
+ALL: dict[str, Runtime] = {str(k): v for k, v in RUNTIMES.items()} | {"fake": FakeRuntime()}
 WORKLOAD = Workload(batch=2, seq_len=8)
 
 
 @pytest.fixture(params=ALL)
-def any_runtime(request):
+def any_runtime(request: pytest.FixtureRequest) -> Runtime:
     found = ALL[request.param]
     if not found.available():
         pytest.skip(f"{request.param} is not installed")
@@ -29,16 +40,18 @@ def any_runtime(request):
 
 
 @pytest.fixture
-def model(mixed):
+def model(mixed: Architecture) -> onnx.ModelProto:
     return emit(mixed, random_weights(mixed))
 
 
 @pytest.fixture
-def target(any_runtime):
+def target(any_runtime: Runtime) -> Target:
     return Target(runtime=any_runtime.name)
 
 
-def test_the_artifact_names_the_file_it_wrote(any_runtime, target, model, tmp_path):
+def test_the_artifact_names_the_file_it_wrote(
+    any_runtime: Runtime, target: Target, model: onnx.ModelProto, tmp_path: Path
+) -> None:
     artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
     data = Path(artifact.path).read_bytes()
     assert (artifact.target, artifact.workload) == (target, WORKLOAD)
@@ -46,7 +59,13 @@ def test_the_artifact_names_the_file_it_wrote(any_runtime, target, model, tmp_pa
     assert data == model_bytes(model)
 
 
-def test_two_runs_agree_and_do_not_share_memory(any_runtime, target, model, mixed, tmp_path):
+def test_two_runs_agree_and_do_not_share_memory(
+    any_runtime: Runtime,
+    target: Target,
+    model: onnx.ModelProto,
+    mixed: Architecture,
+    tmp_path: Path,
+) -> None:
     session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
     one, other = make_inputs(mixed.embedding, WORKLOAD, seed=0, count=2)
     first = session.run(one)["logits"]
@@ -56,7 +75,13 @@ def test_two_runs_agree_and_do_not_share_memory(any_runtime, target, model, mixe
     np.testing.assert_allclose(session.run(one)["logits"], kept, atol=1e-6)
 
 
-def test_a_dynamic_session_takes_every_shape(any_runtime, target, model, mixed, tmp_path):
+def test_a_dynamic_session_takes_every_shape(
+    any_runtime: Runtime,
+    target: Target,
+    model: onnx.ModelProto,
+    mixed: Architecture,
+    tmp_path: Path,
+) -> None:
     session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
     assert session.shape is None
     for batch, seq in ((1, 1), (3, 40), (2, 5)):
@@ -66,7 +91,9 @@ def test_a_dynamic_session_takes_every_shape(any_runtime, target, model, mixed, 
         assert session.run(inputs)["logits"].shape == (batch, 5)
 
 
-def test_a_fixed_session_takes_its_shape_only(any_runtime, mixed, tmp_path):
+def test_a_fixed_session_takes_its_shape_only(
+    any_runtime: Runtime, mixed: Architecture, tmp_path: Path
+) -> None:
     target = Target(runtime=any_runtime.name, shapes="fixed")
     model = emit(mixed, random_weights(mixed), workload=WORKLOAD)
     session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
@@ -76,14 +103,18 @@ def test_a_fixed_session_takes_its_shape_only(any_runtime, mixed, tmp_path):
         session.run(inputs)
 
 
-def test_properties_are_text_and_name_the_threads(any_runtime, model, tmp_path):
+def test_properties_are_text_and_name_the_threads(
+    any_runtime: Runtime, model: onnx.ModelProto, tmp_path: Path
+) -> None:
     target = Target(runtime=any_runtime.name, threads=2)
     session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
     assert all(isinstance(v, str) for v in session.properties.values())
     assert "2" in session.properties.values()
 
 
-def test_every_target_for_a_device_can_be_built_and_loaded(any_runtime, device, model, tmp_path):
+def test_every_target_for_a_device_can_be_built_and_loaded(
+    any_runtime: Runtime, device: DeviceInfo, model: onnx.ModelProto, tmp_path: Path
+) -> None:
     targets = any_runtime.targets(device, threads=2)
     assert targets
     for target in targets:
@@ -92,7 +123,7 @@ def test_every_target_for_a_device_can_be_built_and_loaded(any_runtime, device, 
         any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
 
 
-def test_the_version_is_text(any_runtime):
+def test_the_version_is_text(any_runtime: Runtime) -> None:
     assert any_runtime.version()[0].isdigit()
 
 
@@ -108,7 +139,14 @@ def test_the_version_is_text(any_runtime):
     ],
     ids=["missing", "unknown", "type", "rank", "unequal", "too long"],
 )
-def test_inputs_that_do_not_fit_are_refused(any_runtime, target, model, mixed, tmp_path, spoil):
+def test_inputs_that_do_not_fit_are_refused(
+    any_runtime: Runtime,
+    target: Target,
+    model: onnx.ModelProto,
+    mixed: Architecture,
+    tmp_path: Path,
+    spoil: Spoil,
+) -> None:
     session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
     (inputs,) = make_inputs(mixed.embedding, WORKLOAD, seed=0, count=1)
     with pytest.raises(InputError, match="Inputs must fit"):
@@ -116,7 +154,13 @@ def test_inputs_that_do_not_fit_are_refused(any_runtime, target, model, mixed, t
     assert session.run(inputs)["logits"].shape == (2, 5)
 
 
-def test_shapes_other_than_the_targets_are_refused(any_runtime, model, target, mixed, tmp_path):
+def test_shapes_other_than_the_targets_are_refused(
+    any_runtime: Runtime,
+    model: onnx.ModelProto,
+    target: Target,
+    mixed: Architecture,
+    tmp_path: Path,
+) -> None:
     fixed = emit(mixed, random_weights(mixed), workload=WORKLOAD)
     with pytest.raises(InputError, match="dynamic shapes"):
         any_runtime.build(fixed, target, WORKLOAD, tmp_path)
@@ -125,27 +169,37 @@ def test_shapes_other_than_the_targets_are_refused(any_runtime, model, target, m
     assert not list(tmp_path.iterdir())
 
 
-def test_a_target_of_another_runtime_is_refused(any_runtime, model, target, tmp_path):
-    other = "openvino" if any_runtime.name == "onnxruntime" else "onnxruntime"
+def test_a_target_of_another_runtime_is_refused(
+    any_runtime: Runtime, model: onnx.ModelProto, target: Target, tmp_path: Path
+) -> None:
+    other: RuntimeName = "openvino" if any_runtime.name == "onnxruntime" else "onnxruntime"
     with pytest.raises(InputError, match=any_runtime.name):
         any_runtime.build(model, dataclasses.replace(target, runtime=other), WORKLOAD, tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model", "half"])
-def test_a_missing_or_damaged_file_is_refused(any_runtime, target, model, tmp_path, content):
+def test_a_missing_or_damaged_file_is_refused(
+    any_runtime: Runtime,
+    target: Target,
+    model: onnx.ModelProto,
+    tmp_path: Path,
+    content: bytes | str | None,
+) -> None:
     artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
     path = Path(artifact.path)
     data = path.read_bytes()
     if content is None:
         path.unlink()
     else:
-        path.write_bytes(data[: len(data) // 2] if content == "half" else content)
+        path.write_bytes(data[: len(data) // 2] if isinstance(content, str) else content)
     with pytest.raises(InputError, match=r"model\.onnx"):
         any_runtime.load(artifact)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinity")
-def test_a_process_that_is_not_pinned_as_stated_is_refused(model, tmp_path):
+def test_a_process_that_is_not_pinned_as_stated_is_refused(
+    model: onnx.ModelProto, tmp_path: Path
+) -> None:
     chosen = runtime("onnxruntime")
     target = Target(runtime="onnxruntime", affinity=(4095,))
     artifact = chosen.build(model, target, WORKLOAD, tmp_path)
@@ -153,14 +207,16 @@ def test_a_process_that_is_not_pinned_as_stated_is_refused(model, tmp_path):
         chosen.load(artifact)
 
 
-def test_an_option_that_reads_back_differently_is_an_error():
+def test_an_option_that_reads_back_differently_is_an_error() -> None:
     target = Target(runtime="openvino")
     with pytest.raises(SurroundingsError, match="THREADS=2"):
         check_read_back(target, {"THREADS": "2"}, {"THREADS": "1"})
 
 
 @pytest.mark.parametrize("spinning", [True, False])
-def test_onnxruntime_reads_back_its_options(model, tmp_path, spinning):
+def test_onnxruntime_reads_back_its_options(
+    model: onnx.ModelProto, tmp_path: Path, spinning: bool
+) -> None:
     chosen = runtime("onnxruntime")
     target = Target(runtime="onnxruntime", threads=2, spinning=spinning)
     found = chosen.load(chosen.build(model, target, WORKLOAD, tmp_path)).properties
@@ -174,7 +230,7 @@ def test_onnxruntime_reads_back_its_options(model, tmp_path, spinning):
     }
 
 
-def test_every_vendor_exception_of_onnxruntime_is_mapped():
+def test_every_vendor_exception_of_onnxruntime_is_mapped() -> None:
     from onnxruntime.capi import onnxruntime_pybind11_state as vendor
 
     from exporters.onnxruntime_cpu import _ERRORS
@@ -183,7 +239,7 @@ def test_every_vendor_exception_of_onnxruntime_is_mapped():
     assert {k.__name__ for k in kinds} <= _ERRORS.keys()
 
 
-def test_onnxruntime_refuses_bf16(model, tmp_path):
+def test_onnxruntime_refuses_bf16(model: onnx.ModelProto, tmp_path: Path) -> None:
     target = Target(runtime="onnxruntime", precision="bf16")
     with pytest.raises(InputError, match="fp32"):
         runtime("onnxruntime").build(model, target, WORKLOAD, tmp_path)
@@ -195,7 +251,7 @@ needs_openvino = pytest.mark.skipif(
 
 
 @needs_openvino
-def test_openvino_reads_back_its_options(model, tmp_path):
+def test_openvino_reads_back_its_options(model: onnx.ModelProto, tmp_path: Path) -> None:
     chosen = runtime("openvino")
     target = Target(runtime="openvino", threads=2)
     found = chosen.load(chosen.build(model, target, WORKLOAD, tmp_path)).properties
@@ -208,7 +264,9 @@ def test_openvino_reads_back_its_options(model, tmp_path):
 
 
 @needs_openvino
-def test_openvino_runs_bf16_only_where_the_processor_has_it(model, tmp_path, monkeypatch):
+def test_openvino_runs_bf16_only_where_the_processor_has_it(
+    model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from exporters import openvino_cpu
 
     chosen = runtime("openvino")
@@ -223,7 +281,7 @@ def test_openvino_runs_bf16_only_where_the_processor_has_it(model, tmp_path, mon
 
 
 @needs_openvino
-def test_openvino_offers_bf16_by_the_flags_of_the_device(device):
+def test_openvino_offers_bf16_by_the_flags_of_the_device(device: DeviceInfo) -> None:
     chosen = runtime("openvino")
     assert [t.precision for t in chosen.targets(device, threads=1)] == ["fp32"]
     able = dataclasses.replace(device, cpu_flags=("avx512_bf16",))
@@ -231,14 +289,16 @@ def test_openvino_offers_bf16_by_the_flags_of_the_device(device):
 
 
 @needs_openvino
-def test_openvino_refuses_spinning(model, tmp_path):
+def test_openvino_refuses_spinning(model: onnx.ModelProto, tmp_path: Path) -> None:
     target = Target(runtime="openvino", spinning=True)
     with pytest.raises(InputError, match="spin"):
         runtime("openvino").build(model, target, WORKLOAD, tmp_path)
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_a_missing_library_is_one_sentence(name, device, monkeypatch):
+def test_a_missing_library_is_one_sentence(
+    name: RuntimeName, device: DeviceInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, name, None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert not RUNTIMES[name].available()
@@ -247,12 +307,12 @@ def test_a_missing_library_is_one_sentence(name, device, monkeypatch):
         RUNTIMES[name].version()
 
 
-def test_an_unknown_runtime_is_refused():
+def test_an_unknown_runtime_is_refused() -> None:
     with pytest.raises(InputError, match="onnxruntime, openvino"):
         runtime("tensorrt")
 
 
-def test_an_artifact_needs_a_file_and_a_hash():
+def test_an_artifact_needs_a_file_and_a_hash() -> None:
     with pytest.raises(InputError, match="64 digits"):
         Artifact(
             target=Target(runtime="openvino"),
