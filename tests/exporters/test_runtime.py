@@ -21,6 +21,7 @@ from fleetfit import (
     DeviceInfo,
     InputError,
     RuntimeMissing,
+    RuntimeName,
     SurroundingsError,
     Target,
     Workload,
