@@ -184,9 +184,12 @@ class Store:
 
 
 def _engine(url: str) -> tuple[Engine, str]:
-    """The engine and a name for messages (a file's path, or the URL without its password)."""
+    """The engine and a name for messages (a file's path, or the URL without its password).
+
+    A text without a colon is the name of an SQLite file.
+    """
     try:
-        parsed = sa.make_url(url)
+        parsed = sa.make_url(url if ":" in url else f"sqlite:///{url}")
         if parsed.get_backend_name() != "sqlite":
             return sa.create_engine(parsed), parsed.render_as_string(hide_password=True)
         if not parsed.database or parsed.database == ":memory:":

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from fleetfit.architecture import Head
 from fleetfit.codec import dumps
 from fleetfit.errors import InputError
-from fleetfit.files import new_directory, read_text, sha256_of, write_text
+from fleetfit.files import new_directory, read_text, sha256_of, write_bytes, write_text
 from fleetfit.weights import weight_shapes
 from supernet.model import Supernet
 from supernet.spaces import CheckpointConfig, ElasticSpace, read_config
@@ -55,7 +56,7 @@ def save(
     tensors = {n: t.detach().to(dtype).contiguous() for n, t in supernet.tensors().items()}
     tensors["stream_order"] = torch.as_tensor(np.asarray(order), dtype=torch.int32)
     with new_directory(path) as new:
-        save_file(tensors, new / _WEIGHTS)
+        write_bytes(new / _WEIGHTS, to_bytes(tensors))
         write_text(new / _CONFIG, dumps(config) + "\n")
         shutil.copyfile(tokenizer, new / _TOKENIZER)
 

@@ -1,0 +1,97 @@
+"""From the shipped supernet to one verified model for this machine, verb by verb.
+
+``make demo`` runs this. Every step is one ``fleetfit`` command that can be typed as it is printed;
+what it writes lies in a new directory under ``runs/``. The last line on stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+SUPERNET = ROOT / "supernet" / "default"
+TASK = ROOT / "examples" / "banking77"
+BUDGETS = ("latency_p50<=50%", "memory<=400MiB")
+SENTENCE = "I lost my card on holiday"
+COLUMNS = ("--text-column", "text", "--label-column", "category")
+# The source model fine-tuned equally; examples/banking77/README.md has the command.
+SOURCE = json.loads((TASK / "source_accuracy.json").read_text())
+
+
+def fleetfit(verb: str, *arguments: object) -> dict[str, Any]:
+    """Run one verb as a user would, and read its JSON document."""
+    words = [verb, *map(str, arguments)]
+    print("\n$ fleetfit " + " ".join(_quoted(w) for w in words), file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "search.cli.main", *words, "--json"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def _quoted(word: str) -> str:
+    shown = word.replace(f"{ROOT}/", "")
+    return f"'{shown}'" if set(shown) & set(" <>%") else shown
+
+
+def main() -> None:
+    """Describe, profile, learn, search, verify, finetune, export, run."""
+    began = time.monotonic()
+    run = ROOT / "runs" / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
+    run.mkdir(parents=True)
+    store = ("--store", run / "measurements.db")
+    labels = ("--labels", SOURCE["labels"])
+
+    fleetfit("describe")
+
+    # Measure sub-networks sampled from the supernet's space in every target of this machine,
+    # and learn what they cost.
+    fleetfit("profile", SUPERNET, *store, *labels, "--networks", 20, "--memory-every", 3)
+    fleetfit("learn", run / "predictors", *store)
+
+    # Search the supernet under the budgets. Quality needs no labels: it is how near a
+    # sub-network's sentence vectors are to the source model's on the task's own sentences.
+    budgets = [word for budget in BUDGETS for word in ("--budget", budget)]
+    text = ("--text", TASK / "train.csv")
+    where = ("--predictors", run / "predictors")
+    found = fleetfit("search", SUPERNET, run / "search", *where, *budgets, *text, *store, *labels)
+
+    # Measure the winner in fresh processes before any training is spent on it.
+    verified = fleetfit("verify", run / "search", *store)
+
+    # Fine-tune it on the task, export it, measure the exported file again, bundle it.
+    data = ("--train", TASK / "train.csv", "--test", TASK / "test.csv", *COLUMNS)
+    winner = ("--architecture", run / "search" / "winner.json")
+    fleetfit("finetune", SUPERNET, run / "model", *winner, *data, "--licence", "CC-BY-4.0")
+    order = ("--verified", run / "search" / "verified.json", "--test", TASK / "test.csv")
+    beside = ("--source-accuracy", SOURCE["test_accuracy"])
+    bundle = run / "bundle"
+    made = fleetfit("export", run / "model", bundle, *order, *COLUMNS, *beside)
+
+    answer = fleetfit("run", bundle, SENTENCE)["answers"][0]
+    limits = dict(
+        zip((b.split("<=")[0] for b in found["budgets"]), verified["limits"], strict=True)
+    )
+    summary = {
+        "total_seconds": round(time.monotonic() - began, 1),
+        "budget_latency_s": limits["latency_p50"],
+        "predicted_latency_s": verified["predicted_latency_s"],
+        "measured_latency_s": made["measured"]["latency_p50_s"],
+        "measured_memory_bytes": made["measured"]["memory_bytes"],
+        "test_accuracy": made["test_accuracy"],
+        "source_accuracy": SOURCE["test_accuracy"],
+        "answer": next(iter(answer.items())),
+        "bundle": str(bundle.relative_to(ROOT)),
+    }
+    print(json.dumps(summary), flush=True)
+
+
+if __name__ == "__main__":
+    main()
