@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -60,11 +59,10 @@ class Order:
     @classmethod
     def of(cls, record: VerifiedRecord) -> Order:
         """The order that a verification implies."""
-        pairs = zip(record.budgets, record.limits, strict=True)
         return cls(
             target=record.target,
             workload=record.workload,
-            budgets=tuple(dataclasses.replace(Budget.parse(t), limit=x) for t, x in pairs),
+            budgets=record.absolute_budgets,
             predicted=record.predicted,
         )
 

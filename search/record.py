@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from fleetfit import Architecture, InputError, Measurement, Target, Workload, dumps, loads
+from fleetfit import Architecture, Budget, InputError, Measurement, Target, Workload, dumps, loads
 from fleetfit.files import read_text, write_text
 from search.cost import Estimate
+from search.result import Evaluated
 
 __all__ = ["Ranked", "SearchRecord", "VerifiedRecord", "read_record", "write_record"]
 
@@ -20,6 +23,16 @@ class Ranked:
     target: Target
     loss: float
     costs: dict[str, Estimate]
+
+    @classmethod
+    def of(cls, found: Evaluated) -> Ranked:
+        """What a record keeps of a candidate."""
+        return cls(
+            architecture=found.candidate.architecture,
+            target=found.candidate.target,
+            loss=found.loss,
+            costs={str(metric): cost for metric, cost in found.costs.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +51,11 @@ class SearchRecord:
     source: tuple[Ranked, ...]
     """The unshrunk source model in every target."""
 
+    @property
+    def absolute_budgets(self) -> tuple[Budget, ...]:
+        """The budgets with their unrounded limits."""
+        return _absolute(self.resolved, self.limits)
+
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedRecord:
@@ -50,7 +68,12 @@ class VerifiedRecord:
     limits: tuple[float, ...]
     predicted: dict[str, Estimate]
     measurement: Measurement
-    misses: tuple[Measurement, ...] = field(default_factory=tuple)
+    misses: tuple[Measurement, ...] = ()
+
+    @property
+    def absolute_budgets(self) -> tuple[Budget, ...]:
+        """The budgets with their unrounded limits."""
+        return _absolute(self.budgets, self.limits)
 
 
 def write_record(path: Path, record: SearchRecord | VerifiedRecord) -> None:
@@ -71,3 +94,8 @@ def read_record(path: Path) -> SearchRecord | VerifiedRecord:
         raise InputError(
             f"{path} must be written by search or verify, but is not ({exc}); search again."
         ) from exc
+
+
+def _absolute(texts: Sequence[str], limits: Sequence[float]) -> tuple[Budget, ...]:
+    pairs = zip(texts, limits, strict=True)
+    return tuple(dataclasses.replace(Budget.parse(text), limit=limit) for text, limit in pairs)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,7 +19,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-__all__ = ["mib", "ms", "percent", "progress", "result", "say", "table"]
+from fleetfit import Budget
+
+__all__ = ["in_unit", "mib", "ms", "percent", "progress", "result", "say", "table"]
 
 Report = Callable[[int, int, str], None]
 
@@ -40,7 +43,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for i, column in enumerate(columns):
         grid.add_column(column, justify="left" if i == 0 else "right")
     for row in rows:
-        grid.add_row(*(cell.replace("[", "\\[") for cell in row))
+        grid.add_row(*map(escape, row))
     _console().print(grid)
 
 
@@ -88,3 +91,9 @@ def mib(count: float | None) -> str:
 def percent(share: float | None) -> str:
     """Percent."""
     return "-" if share is None else f"{share:.1%}"
+
+
+def in_unit(budget: Budget, value: float) -> str:
+    """A value in the unit that its budget prints."""
+    shown = str(Budget(metric=budget.metric, relation=budget.relation, limit=value))
+    return shown.split(budget.relation)[1]

@@ -6,61 +6,85 @@ import signal
 import sys
 from types import FrameType
 
-import click
 import typer
+from rich.markup import escape
 
-from fleetfit import FleetfitError
-from search.cli import fit, measure, model
+from fleetfit import FleetfitError, InputError, SurroundingsError
 from search.cli.console import say
+from search.cli.convert import convert
+from search.cli.evaluate import evaluate
+from search.cli.export import export, run
+from search.cli.finetune import finetune
+from search.cli.measure import describe, learn, profile
+from search.cli.pretrain import pretrain
+from search.cli.search import search
+from search.cli.verify import verify
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="fleetfit",
     help="Fit one pretrained BERT supernet to a device: measure, learn, search, verify, export.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(measure.describe)
-app.command()(model.convert)
-app.command()(model.pretrain)
-app.command()(model.finetune)
-app.command()(model.evaluate)
-app.command()(measure.profile)
-app.command()(measure.learn)
-app.command()(fit.search)
-app.command()(fit.verify)
-app.command()(fit.export)
-app.command()(fit.run)
+for verb in (
+    describe,
+    convert,
+    pretrain,
+    finetune,
+    evaluate,
+    profile,
+    learn,
+    search,
+    verify,
+    export,
+    run,
+):
+    app.command()(verb)
+
+# Typer carries a click of its own since 0.27 and names only one of its errors: the root of all
+# misuse (an unknown verb or option, a missing or bad value) is two steps above that one.
+_Misuse: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
+_INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code (design section 8)."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    words = sys.argv[1:] if argv is None else argv
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = app(argv, standalone_mode=False)
+        code = app(words or ["--help"], prog_name="fleetfit", standalone_mode=False)
     except FleetfitError as exc:
-        say(f"[bold red]error:[/] {_escaped(exc)}")
-        return exc.exit_code
-    except click.exceptions.Exit as exc:
-        return exc.exit_code
-    except click.ClickException as exc:
-        say(f"[bold red]error:[/] {_escaped(exc.format_message())} See fleetfit --help.")
-        return 2
-    except (KeyboardInterrupt, click.Abort):
+        return _failed(str(exc), exc.exit_code)
+    except _Misuse as exc:
+        said = exc.format_message().rstrip(".")  # type: ignore[attr-defined]
+        return _failed(f"{said}; see fleetfit {_verb(words)}--help.", InputError.exit_code)
+    except OSError as exc:
+        said = f"{exc.filename or 'The disk'} must be usable, but the system says: {exc.strerror}"
+        return _failed(f"{said}; free space or choose another place.", SurroundingsError.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if code == _INTERRUPTED:
         say("interrupted; what was measured and saved is kept: run the same command to go on.")
-        return 130
-    return result if isinstance(result, int) else 0
+    return code if isinstance(code, int) else 0
+
+
+def _failed(sentence: str, code: int) -> int:
+    say(f"[bold red]error:[/] {escape(sentence)}")
+    return code
+
+
+def _verb(words: list[str]) -> str:
+    known = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    return f"{words[0]} " if words and words[0] in known else ""
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _escaped(what: object) -> str:
-    return str(what).replace("[", "\\[")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
+from rich.markup import escape
 
-from fleetfit import Query, to_json
+from fleetfit import DeviceInfo, InputError, Measurement, Query, to_json
 from search.cli.console import mib, ms, percent, progress, result, say, table
 from search.cli.options import (
     AsJson,
@@ -23,6 +24,9 @@ from search.cli.options import (
     targets_of,
     workload_of,
 )
+
+if TYPE_CHECKING:
+    from profiler import Store
 
 __all__ = ["describe", "learn", "profile"]
 
@@ -125,14 +129,17 @@ def learn(
     from predictors import learn as fit
     from profiler import Store
 
-    rows = Store(store).measurements(device_class=describe_device().device_class, protocol="survey")
+    rows = _current(Store(store), describe_device())
     reports: list[Report] = []
     with new_directory(out) as new:
         for metric in ("latency_p50", "latency_p90", "memory"):
-            if metric == "memory" and not any(m.memory_bytes for m in rows):
-                say("memory was not measured, so it is not learned (profile --memory-every).")
+            try:
+                predictor, found = fit(rows, metric)
+            except InputError as exc:
+                if metric != "memory":
+                    raise
+                say(f"Memory is not learned (see profile --memory-every): {escape(str(exc))}")
                 continue
-            predictor, found = fit(rows, metric)
             predictor.save(new / metric)
             reports += found
     columns = (
@@ -160,3 +167,17 @@ def learn(
     ]
     table("Predictors, by cross-validation", columns, cells)
     result({"predictors": str(out), "reports": to_json(tuple(reports))}, as_json=json)
+
+
+def _current(store: Store, device: DeviceInfo) -> list[Measurement]:
+    """What was measured on this class of machine, under the runtime versions it has now."""
+    found = store.measurements(device_class=device.device_class)
+
+    def holds(one: Measurement) -> bool:
+        name = one.job.query.target.runtime
+        return one.versions.get(name, "") == device.versions.get(name, "")
+
+    rows = [m for m in found if holds(m)]
+    if len(rows) < len(found):
+        say(f"{len(found) - len(rows)} measurements of other runtime versions are left out.")
+    return rows

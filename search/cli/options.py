@@ -30,6 +30,7 @@ __all__ = [
     "Threads",
     "budgets_of",
     "head_of",
+    "numbers_of",
     "targets_of",
     "workload_of",
 ]
@@ -66,6 +67,16 @@ def workload_of(batch: int, seq_len: int) -> Workload:
 def budgets_of(texts: list[str]) -> tuple[Budget, ...]:
     """The budgets of the options."""
     return tuple(Budget.parse(text) for text in texts)
+
+
+def numbers_of(option: str, text: str) -> tuple[int, ...]:
+    """Comma-separated whole numbers; ``option`` names them in the error."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as exc:
+        raise InputError(
+            f"{option} must be whole numbers with commas, as in 128,64, but got {text!r}."
+        ) from exc
 
 
 def head_of(labels: int, pooling: str) -> Head:

@@ -1,0 +1,68 @@
+"""What the verbs about the model share: text, tokens, architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleetfit import Architecture, Head, InputError, loads
+from fleetfit.files import read_text
+
+if TYPE_CHECKING:
+    from supernet.checkpoint import Checkpoint
+    from supernet.network import EncoderNetwork
+    from supernet.text import TokenStream
+
+__all__ = ["Texts", "largest_of", "read_architecture", "special_ids", "stream_of"]
+
+Texts = Annotated[
+    list[Path], typer.Option("--text", help="UTF-8 text, plain, .xz or .gz; repeat it.")
+]
+_SPECIAL = ("[MASK]", "[CLS]", "[SEP]", "[PAD]", "[UNK]")
+
+
+def read_architecture(text: str, loaded: Checkpoint) -> Architecture:
+    """``largest``, ``smallest`` or the architecture of a JSON file, without its head."""
+    space = loaded.config.space
+    if text in ("largest", "smallest"):
+        return space.largest() if text == "largest" else space.smallest()
+    arch = loads(Architecture, read_text(Path(text), "An architecture")).with_head(Head())
+    space.genome(arch)  # an InputError where it is not of this space
+    return arch
+
+
+def largest_of(loaded: Checkpoint) -> EncoderNetwork:
+    """The source model as a network."""
+    from supernet.network import EncoderNetwork
+
+    arch = loaded.config.space.largest()
+    return EncoderNetwork.of(arch, loaded.supernet.extract(arch))
+
+
+def stream_of(
+    paths: list[Path], loaded: Checkpoint, *, limit: int | None = None, wikitext: bool = False
+) -> TokenStream:
+    """The tokens of files, at most ``limit``; ``wikitext``: undo its escapes first."""
+    from supernet.checkpoint import load_tokenizer
+    from supernet.text import read_lines, read_tokens, restore_wikitext
+
+    lines: Iterator[str] = chain.from_iterable(read_lines(path) for path in paths)
+    if wikitext:
+        lines = restore_wikitext(lines)
+    return read_tokens(lines, load_tokenizer(loaded.tokenizer_path), limit=limit)
+
+
+def special_ids(loaded: Checkpoint) -> dict[str, int]:
+    """Ids of the tokens that masking must know; InputError where the tokenizer lacks one."""
+    from supernet.checkpoint import load_tokenizer
+
+    tokenizer = load_tokenizer(loaded.tokenizer_path)
+    ids = {name: tokenizer.token_to_id(name) for name in _SPECIAL}
+    missing = [name for name, value in ids.items() if value is None]
+    if missing:
+        raise InputError(f"A tokenizer must have {', '.join(_SPECIAL)}, but lacks {missing[0]}.")
+    return ids

@@ -1,0 +1,120 @@
+"""The verbs ``export`` and ``run``: write a bundle, use it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from fleetfit import Budget, InputError, to_json
+from search.cli.console import mib, ms, percent, progress, result, say, table
+from search.cli.options import (
+    AsJson,
+    Batch,
+    SeqLen,
+    Threads,
+    budgets_of,
+    targets_of,
+    workload_of,
+)
+from search.record import VerifiedRecord, read_record
+
+__all__ = ["export", "run"]
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="Directory that finetune wrote.")],
+    out: Annotated[Path, typer.Argument(help="New directory for the bundle.")],
+    verified: Annotated[
+        Path | None, typer.Option(help="verified.json: target, budgets and predictions.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="RUNTIME-PRECISION, where there is no verified.json.")
+    ] = None,
+    threads: Threads = None,
+    budget: Annotated[
+        list[str] | None, typer.Option(help="Where there is no verified.json.")
+    ] = None,
+    batch: Batch = 1,
+    seq_len: SeqLen = 128,
+    test: Annotated[
+        Path | None, typer.Option(help="Labelled file: the exported model is scored on it.")
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="Of the labelled file.")] = "text",
+    label_column: Annotated[str, typer.Option(help="Of the labelled file.")] = "label",
+    source_accuracy: Annotated[
+        float | None, typer.Option(help="The source model's, fine-tuned equally, for the manifest.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Emit ONNX, check it against PyTorch, measure it here, and write a bundle.
+
+    Exit code 3, and no bundle, where the exported model misses a budget when measured.
+    """
+    from devices import describe
+    from search.bundling import Order, make_bundle
+
+    device = describe()
+    if verified is not None:
+        record = read_record(verified)
+        if not isinstance(record, VerifiedRecord):
+            raise InputError(
+                f"{verified} must be written by verify, but is of search: verify first."
+            )
+        order = Order.of(record)
+    else:
+        chosen = targets_of([target] if target else None, device, threads)
+        order = Order(
+            target=chosen[0],
+            workload=workload_of(batch, seq_len),
+            budgets=_absolute(budgets_of(budget or [])),
+        )
+    order = dataclasses.replace(
+        order, test=test, columns=(text_column, label_column), source_accuracy=source_accuracy
+    )
+    with progress("exporting") as report:
+        made = make_bundle(model, out, order=order, device=device, progress=report)
+    columns = ("bundle", "target", "p50", "95 % upper", "memory", "parity", "accuracy")
+    row = (
+        str(out),
+        str(order.target),
+        ms(made.measured.latency_p50_s),
+        ms(made.measured.upper_latency_p50_s),
+        mib(made.measured.memory_bytes),
+        f"{made.parity.max_abs_diff:.1e}",
+        percent(made.metric.value if made.metric else None),
+    )
+    table(f"Exported and measured, {order.workload}", columns, [row])
+    summary: dict[str, object] = {"bundle": str(out), "measured": to_json(made.measured)}
+    accuracy = made.metric.value if made.metric else None
+    result(summary | {"test_accuracy": accuracy}, as_json=json)
+
+
+def run(
+    bundle: Annotated[Path, typer.Argument(help="Directory that export wrote.")],
+    text: Annotated[list[str], typer.Argument(help="One or more texts.")],
+    top: Annotated[int, typer.Option(help="Labels to show per text.")] = 3,
+    json: AsJson = False,
+) -> None:
+    """Load a bundle and run it on texts."""
+    from exporters import load_bundle
+
+    loaded = load_bundle(bundle)
+    if loaded.manifest.architecture.head.kind != "classification":
+        raise InputError("run must be given a bundle with a classification head; use load_bundle.")
+    answers = [dict(list(answer.items())[:top]) for answer in loaded.predict(text)]
+    for one, answer in zip(text, answers, strict=True):
+        shown = ", ".join(f"{label} {share:.1%}" for label, share in answer.items())
+        say(escape(f"{one} -> {shown}"))
+    result({"answers": answers}, as_json=json)
+
+
+def _absolute(budgets: Sequence[Budget]) -> tuple[Budget, ...]:
+    relative = [str(b) for b in budgets if b.relative]
+    if relative:
+        raise InputError(f"Budgets of export must be absolute, but got {relative[0]}.")
+    return tuple(budgets)

@@ -1,0 +1,190 @@
+"""The verb ``search``: the best sub-network and target within the budgets, by prediction."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleetfit import DeviceInfo, InputError, Metric, dumps
+from fleetfit.files import write_text
+from search.cli.console import in_unit, mib, ms, percent, progress, result, table
+from search.cli.options import (
+    AsJson,
+    Batch,
+    Budgets,
+    Labels,
+    SeqLen,
+    StoreUrl,
+    SupernetPath,
+    Targets,
+    Threads,
+    budgets_of,
+    head_of,
+    targets_of,
+    workload_of,
+)
+from search.cost import Costs
+from search.record import Ranked, SearchRecord, write_record
+from search.report import result_rows
+
+if TYPE_CHECKING:
+    from search.problem import Problem
+    from search.result import SearchResult
+    from supernet.checkpoint import Checkpoint
+    from supernet.quality import HiddenLoss
+
+__all__ = ["search"]
+
+_LEARNED: tuple[Metric, ...] = ("latency_p50", "latency_p90", "memory")
+_KEPT = 40  # candidates that a record keeps for verification
+
+
+def search(
+    supernet: SupernetPath,
+    out: Annotated[Path, typer.Argument(help="Directory for search.json and winner.json.")],
+    predictors: Annotated[Path, typer.Option(help="Directory that learn wrote.")],
+    budget: Budgets,
+    text: Annotated[
+        Path, typer.Option(help="Unlabelled text for quality: plain, .xz, .gz; or a CSV/TSV.")
+    ],
+    text_column: Annotated[str, typer.Option(help="Column of a CSV/TSV.")] = "text",
+    sentences: Annotated[int, typer.Option(help="Lines of the text to use, spread evenly.")] = 256,
+    evaluations: Annotated[int, typer.Option(help="Candidates to evaluate at most.")] = 200,
+    store: StoreUrl = "fleetfit.db",
+    target: Targets = None,
+    threads: Threads = None,
+    batch: Batch = 1,
+    seq_len: SeqLen = 128,
+    labels: Labels = 0,
+    seed: Annotated[int, typer.Option(help="Equal seeds, equal results.")] = 0,
+    json: AsJson = False,
+) -> None:
+    """Find the best sub-network and target within the budgets, by prediction.
+
+    Quality is the distance of a sub-network's sentence vectors to the source's on unlabelled
+    text. Exit code 3 where nothing can fit; verify then measures what was found.
+    """
+    from devices import describe
+    from profiler import Store
+    from search.cached import CachedQuality
+    from search.problem import Problem, resolve_budgets, source_values
+    from search.run import search as run_search
+    from search.settings import SearchSettings
+    from supernet import checkpoint
+
+    asked = budgets_of(budget)
+    device = describe()
+    targets = targets_of(target, device, threads)
+    costs = _predictors(predictors, device)
+    loaded = checkpoint.load(supernet)
+    space = loaded.config.space.with_head(head_of(labels, loaded.config.pooling))
+    workload = workload_of(batch, seq_len)
+    resolved = resolve_budgets(asked, source_values(space, targets, costs, workload))
+    problem = Problem(
+        space=space, targets=targets, budgets=resolved, costs=costs, workload=workload
+    )
+    loss = _quality(loaded, text, text_column, sentences)
+    cached = CachedQuality(
+        lambda pairs: loss([(a.with_head(loaded.supernet.space.source.head), p) for a, p in pairs]),
+        store=Store(store),
+        key=f"{loaded.sha256[:16]}-{loss.data_id}",
+    )
+    settings = SearchSettings(evaluations=evaluations, seed=seed)
+    with progress("searching") as report:
+        found = run_search(
+            problem,
+            cached,
+            settings=settings,
+            progress=lambda done, total, best: report(done, total, f"loss {best:.4f}"),
+        )
+    _show(found, problem)
+    record = SearchRecord(
+        budgets=tuple(budget),
+        resolved=tuple(map(str, resolved)),
+        limits=tuple(b.limit for b in resolved),
+        workload=workload,
+        ranking=tuple(Ranked.of(e) for e in found.ranking[:_KEPT]),
+        source=tuple(Ranked.of(e) for e in found.source),
+    )
+    write_record(out / "search.json", record)
+    best = found.winner
+    write_text(out / "winner.json", dumps(best.candidate.architecture) + "\n")
+    summary: dict[str, object] = {
+        "network": best.candidate.architecture.summary(),
+        "target": str(best.candidate.target),
+        "loss": best.loss,
+        "predicted_latency_s": best.latency_s,
+        "budgets": [str(b) for b in resolved],
+        "search": str(out / "search.json"),
+    }
+    result(summary, as_json=json)
+
+
+def _predictors(path: Path, device: DeviceInfo) -> Costs:
+    """The predictors of a directory; refused where they belong to another device or version."""
+    from predictors import CostPredictor
+
+    costs: dict[Metric, CostPredictor] = {}
+    for metric in _LEARNED:
+        if (path / metric).is_dir():
+            costs[metric] = CostPredictor.load(path / metric)
+    if "latency_p50" not in costs:
+        raise InputError(f"{path} must be a directory that learn wrote, but is not; learn first.")
+    changes = {change for cost in costs.values() for change in cost.stale(device)}
+    if changes:
+        raise InputError(
+            f"Predictors must be of this machine as it is, but changed: "
+            f"{'; '.join(sorted(changes))}; profile and learn again."
+        )
+    return costs
+
+
+def _quality(loaded: Checkpoint, text: Path, column: str, count: int) -> HiddenLoss:
+    from supernet import quality
+    from supernet.checkpoint import load_tokenizer
+    from supernet.tasks import read_column
+    from supernet.text import read_lines
+
+    table_like = text.suffix.lower() in (".csv", ".tsv")
+    lines = read_column(text, column) if table_like else list(read_lines(text))
+    if not lines:
+        raise InputError(f"{text} must hold text, but it is empty.")
+    step = max(1, math.ceil(len(lines) / count))
+    tokenizer = load_tokenizer(loaded.tokenizer_path)
+    length = min(128, loaded.config.source.embedding.max_positions)
+    batches = quality.sentences(lines[::step], tokenizer, max_length=length)
+    return quality.HiddenLoss(loaded.supernet, batches, of="pooled")
+
+
+def _show(found: SearchResult, problem: Problem) -> None:
+    rows = [
+        (
+            str(f.target),
+            str(f.budget),
+            *(in_unit(f.budget, v) for v in (f.smallest, f.largest)),
+            percent(f.share),
+            percent(f.share_all),
+        )
+        for f in found.feasibility
+    ]
+    columns = ("target", "budget", "smallest", "source", "feasible", "all budgets")
+    table(f"Can the budgets be kept? Predicted, {problem.workload}", columns, rows)
+    names = {"winner": "winner", "uniform": "best uniform", "front": "front", "source": "source"}
+    lines = [
+        (
+            names[row.role],
+            row.candidate.architecture.summary(),
+            str(row.candidate.target),
+            f"{row.loss:.4f}",
+            ms(row.costs["latency_p50"].mean),
+            ms(row.costs["latency_p50"].upper),
+            mib(row.costs["memory"].mean if "memory" in row.costs else None),
+            "yes" if row.feasible else "no",
+        )
+        for row in result_rows(found, front=6)
+    ]
+    heads = ("what", "network", "target", "loss", "p50", "90 % upper", "memory", "fits")
+    table(f"Found, predicted, {problem.workload}", heads, lines)
