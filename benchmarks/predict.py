@@ -23,19 +23,14 @@ from devices import describe
 from exporters import RUNTIMES
 from fleetfit import (
     Architecture,
-    Embedding,
-    FeedForward,
-    Head,
-    Layer,
     Measurement,
     Query,
-    SelfAttention,
     Target,
     Workload,
 )
 from predictors import CostMetric, CostPredictor, Report, evaluate, learn
 from profiler import Store, plan, survey
-from supernet.spaces import ElasticSpace
+from supernet.spaces import ElasticSpace, read_config
 
 SEED: Final = 20
 COUNT: Final = 60
@@ -45,10 +40,11 @@ WORKLOAD: Final = Workload()
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Predict the cost of networks not measured.")
-    parser.add_argument("--store", type=Path, default=Path("runs/benchmarks/predict.sqlite"))
+    parser.add_argument("--supernet", type=Path, default=Path("supernet/default"))
+    parser.add_argument("--store", type=Path, default=Path("runs/benchmarks/measurements.sqlite"))
     parser.add_argument("--metric", choices=["latency_p50", "latency_p90"], default="latency_p50")
     options = parser.parse_args()
-    space = minilm_space()
+    space = read_config(options.supernet).space
     learned, held = split(space)
     measured = measure([*learned, *held], options.store)
     chosen = {a.cost_id for a in learned}
@@ -75,20 +71,6 @@ def main() -> None:
             "seed": SEED,
         },
     )
-
-
-def minilm_space() -> ElasticSpace:
-    """The default elastic space of MiniLM: 6 layers, 384 wide, 12 heads, feed-forward 1536."""
-    sublayers = (SelfAttention(heads=12, head_dim=32), FeedForward(widths=(1536,)))
-    layers = tuple(
-        Layer(width=384, sublayers=sublayers, projected=False, source=i) for i in range(6)
-    )
-    source = Architecture(
-        embedding=Embedding(vocab_size=30522, width=384, max_positions=512, segments=2),
-        layers=layers,
-        head=Head(kind="embedding", pooling="mean"),
-    )
-    return ElasticSpace.of(source)
 
 
 def split(space: ElasticSpace) -> tuple[list[Architecture], list[Architecture]]:

@@ -58,7 +58,7 @@ from supernet.spaces import ElasticSpace
 SHARES: Final = (0.40, 0.55, 0.70)
 LEARNED: Final = 60
 SEED: Final = 20
-WINDOWS: Final = {"valid": 128, "test": 1024}
+WINDOWS: Final = {"valid": 64, "test": 512}
 WORKLOAD: Final = Workload()
 UNIFORM_AT_MOST: Final = 30
 """Uniform candidates that are measured at most, more than a user's five: the rival's advantage."""
@@ -109,7 +109,7 @@ class Outcome:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Search against the best uniform network.")
     parser.add_argument("--supernet", type=Path, default=Path("supernet/default"))
-    parser.add_argument("--store", type=Path, default=Path("runs/benchmarks/search.sqlite"))
+    parser.add_argument("--store", type=Path, default=Path("runs/benchmarks/measurements.sqlite"))
     parser.add_argument("--evaluations", type=int, default=240)
     options = parser.parse_args()
     options.store.parent.mkdir(parents=True, exist_ok=True)
