@@ -16,7 +16,7 @@ from torch import Tensor
 from fleetfit.architecture import Architecture, FeedForward, SelfAttention, SubLayer
 from fleetfit.errors import InputError
 
-__all__ = ["Batch", "Encoder", "Output", "pool"]
+__all__ = ["Batch", "Encoder", "Output", "activate", "pool"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +111,7 @@ class Encoder:
             return self._attention(name, sub, x_BSD, mask)
         if isinstance(sub, FeedForward):
             for k in range(len(sub.widths)):
-                x_BSD = _activate(self.arch, self._linear(f"{name}.linear.{k}", x_BSD))
+                x_BSD = activate(self.arch, self._linear(f"{name}.linear.{k}", x_BSD))
             return self._linear(f"{name}.linear.{len(sub.widths)}", x_BSD)
         raise InputError(
             "Sub-layers must be SelfAttention or FeedForward in this version, "
@@ -138,7 +138,7 @@ class Encoder:
             case "none":
                 return None, None
             case "masked_lm":
-                x = _activate(self.arch, self._linear("head.transform", x_BSD))
+                x = activate(self.arch, self._linear("head.transform", x_BSD))
                 x = self.norm("head.norm", x)
                 return None, F.linear(
                     x, self.weights["embedding.tokens"], self.weights["head.bias"]
@@ -177,7 +177,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> T
     return mixed
 
 
-def _activate(arch: Architecture, x: Tensor) -> Tensor:
+def activate(arch: Architecture, x: Tensor) -> Tensor:
+    """The activation function of ``arch``."""
     match arch.activation:
         case "gelu":
             return F.gelu(x)

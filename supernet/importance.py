@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fleetfit.architecture import Architecture, FeedForward, SelfAttention, SubLayer
-from supernet.forward import Batch, Encoder
+from supernet.forward import Batch, Encoder, activate
 
 __all__ = ["permute", "stream_order"]
 
@@ -71,7 +71,9 @@ def _scores(
                 score = _head_share(weights, name, sub, state)
             else:
                 inner = F.linear(state, weights[f"{name}.linear.0.weight"])
-                unit = F.gelu(inner + weights[f"{name}.linear.0.bias"]).abs().mean(dim=(0, 1))
+                unit = (
+                    activate(arch, inner + weights[f"{name}.linear.0.bias"]).abs().mean(dim=(0, 1))
+                )
                 score = unit * weights[f"{name}.linear.1.weight"].norm(dim=0)
             total = score if total is None else total + score
     if total is None:

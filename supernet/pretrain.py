@@ -26,6 +26,7 @@ from torch import Tensor
 from fleetfit.architecture import Architecture, Head
 from fleetfit.codec import to_json
 from fleetfit.errors import InputError, SurroundingsError
+from fleetfit.files import write_text
 from supernet.forward import Batch, Encoder
 from supernet.masking import corrupt, masked_lm_loss
 from supernet.model import Supernet
@@ -144,6 +145,7 @@ class Pretraining:
         end = min(self.config.steps, until or self.config.steps)
         saved = begun = time.monotonic()
         first = self.step
+        self._trim_log()
         while self.step < end:
             losses = self._train_step()
             self._log(losses)
@@ -260,10 +262,18 @@ class Pretraining:
         path = self.directory / "loss.csv"
         fresh = not path.exists()
         with path.open("a", newline="") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             if fresh:
                 writer.writerow(["step", "name", "loss"])
             writer.writerows([self.step, name, f"{value:.6f}"] for name, value in losses.items())
+
+    def _trim_log(self) -> None:
+        """Drop lines of steps that will be taken again, after a kill or without a state."""
+        path = self.directory / "loss.csv"
+        if path.exists():
+            lines = [x for x in path.read_text().splitlines()[1:] if x.count(",") == 2]
+            kept = [x for x in lines if int(x.split(",")[0]) <= self.step]
+            write_text(path, "\n".join(["step,name,loss", *kept]) + "\n")
 
     def save_state(self) -> None:
         """Write ``state.safetensors``: weights, optimizer moments, step and configuration."""
@@ -315,11 +325,6 @@ class Pretraining:
                         for part in ("step", "exp_avg", "exp_avg_sq")
                     }
         self.step = step
-        path = self.directory / "loss.csv"
-        if path.exists():  # lines of steps that will be taken again
-            lines = path.read_text().splitlines()
-            kept = [x for x in lines[1:] if x.count(",") == 2 and int(x.split(",")[0]) <= step]
-            path.write_text("\n".join([lines[0], *kept]) + "\n")
 
 
 def _groups(named: dict[str, Tensor], decay: float) -> list[dict[str, object]]:

@@ -57,7 +57,9 @@ class HiddenLoss:
         """16 hexadecimal digits over the inputs and the kind; part of a cache's key."""
         sha = hashlib.sha256(self.of.encode())
         for batch in self.batches:
-            sha.update(batch.input_ids.numpy().tobytes())
+            sha.update(repr(tuple(batch.input_ids.shape)).encode())
+            for part in (batch.input_ids, batch.attention_mask, batch.token_type_ids):
+                sha.update(part.numpy().tobytes())
         return sha.hexdigest()[:16]
 
     def __call__(self, members: Sequence[tuple[Architecture, Precision]]) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -32,7 +33,7 @@ def read_lines(path: Path) -> Iterator[str]:
                     yield line
     except FileNotFoundError as exc:
         raise InputError(f"{path} must be an existing text file, but it is not there.") from exc
-    except (UnicodeDecodeError, EOFError, lzma.LZMAError, gzip.BadGzipFile, OSError) as exc:
+    except (UnicodeDecodeError, EOFError, lzma.LZMAError, zlib.error, OSError) as exc:
         raise InputError(f"{path} must be UTF-8 text, plain, .xz or .gz, but: {exc}.") from exc
 
 

@@ -14,8 +14,8 @@ __all__ = ["PrefixSlices", "WeightSource", "get", "put"]
 
 
 def put(module: nn.Module, name: str, value: Tensor) -> None:
-    """Register ``value`` as the parameter ``name``; torch forbids dots in parameter names."""
-    module.register_parameter(name.replace(".", "/"), nn.Parameter(value))
+    """Register a copy of ``value`` as the parameter ``name``; torch forbids dots in names."""
+    module.register_parameter(name.replace(".", "/"), nn.Parameter(value.clone()))
 
 
 def get(module: nn.Module, name: str) -> Tensor:

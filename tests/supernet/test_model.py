@@ -1,0 +1,183 @@
+"""The supernet's contracts: extracted equals sliced, before training and after it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fleetfit import Architecture, Head, InputError, LayerTable, parameters
+from fleetfit.weights import weight_shapes
+from supernet.forward import Encoder
+from supernet.model import Supernet
+from supernet.network import EncoderNetwork
+from tests.supernet.tiny import (
+    MEMBERS,
+    batch,
+    members,
+    random_weights,
+    relative,
+    tiny_space,
+    tiny_supernet,
+    train,
+)
+
+MASKED_LM = Head(kind="masked_lm")
+
+
+@pytest.fixture(scope="module")
+def trained() -> Supernet:
+    return train(tiny_supernet())
+
+
+def check_extraction(supernet: Supernet, arch: Architecture) -> None:
+    """Hidden states of every place and masked-LM logits, sliced against extracted."""
+    headed = arch.with_head(MASKED_LM)
+    inputs = batch()
+    with torch.no_grad():
+        sliced = supernet(inputs, headed)
+        network = EncoderNetwork.of(headed, supernet.extract(headed))
+        extracted = network(inputs.input_ids, inputs.attention_mask, inputs.token_type_ids)
+    assert len(sliced.hidden_states) == len(arch.layers) + 1
+    for ours, theirs in zip(extracted.hidden_states, sliced.hidden_states, strict=True):
+        assert relative(ours, theirs) < 1e-5
+    assert extracted.logits is not None
+    assert sliced.logits is not None
+    assert relative(extracted.logits, sliced.logits) < 1e-5
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_extracted_equals_sliced_before_training(name: str) -> None:
+    supernet = tiny_supernet()
+    check_extraction(supernet, members(supernet.space)[name])
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_extracted_equals_sliced_after_training(trained: Supernet, name: str) -> None:
+    check_extraction(trained, members(trained.space)[name])
+
+
+def test_random_members_extract_to_their_slices(trained: Supernet) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        check_extraction(trained, trained.space.sample(rng))
+
+
+def test_training_moves_the_projections(trained: Supernet) -> None:
+    # else "after training" above would test nothing new
+    for name, value in trained.tensors().items():
+        if name in ("in.0.weight", "out.0", "out.3"):
+            assert not torch.equal(value, torch.eye(32)), name
+
+
+def test_the_largest_member_is_the_source() -> None:
+    space = tiny_space()
+    headed = space.source.with_head(MASKED_LM)
+    weights = random_weights(headed)
+    ours = Supernet(space, weights)(batch(), headed)
+    theirs = Encoder(arch=headed, weights=weights)(batch())
+    assert ours.logits is not None
+    assert theirs.logits is not None
+    assert relative(ours.hidden, theirs.hidden) < 1e-5
+    assert relative(ours.logits, theirs.logits) < 1e-5
+
+
+def test_after_training_the_largest_member_is_a_source_like_any_other(trained: Supernet) -> None:
+    headed = trained.space.source.with_head(MASKED_LM)
+    weights = {n: torch.from_numpy(w) for n, w in trained.extract(headed).items()}
+    again = Supernet(trained.space, weights)
+    assert relative(again(batch(), headed).hidden, trained(batch(), headed).hidden) < 1e-5
+
+
+def test_the_weights_handed_in_stay_as_they_are() -> None:
+    space = tiny_space()
+    weights = random_weights(space.source.with_head(MASKED_LM))
+    before = {name: value.clone() for name, value in weights.items()}
+    train(Supernet(space, weights), steps=1)
+    assert all(torch.equal(weights[name], before[name]) for name in before)
+
+
+def test_a_fresh_head_predicts_from_the_tied_embeddings() -> None:
+    # identity transform: logits = norm(gelu(hidden)) @ tokens.T
+    space = tiny_space()
+    supernet = Supernet(space, random_weights(space.source))
+    output = supernet(batch(), space.source.with_head(MASKED_LM))
+    inner = torch.nn.functional.gelu(output.hidden)
+    normed = torch.nn.functional.layer_norm(inner, (32,), eps=1e-12)
+    wanted = normed @ supernet.tensors()["embedding.tokens"].T
+    assert output.logits is not None
+    torch.testing.assert_close(output.logits, wanted)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("head", [Head(), MASKED_LM], ids=lambda h: h.kind)
+def test_extracted_parameter_count_is_the_one_counted(name: str, head: Head) -> None:
+    supernet = tiny_supernet()
+    arch = members(supernet.space)[name].with_head(head)
+    network = EncoderNetwork.of(arch, supernet.extract(arch))
+    count = sum(p.numel() for p in network.parameters())
+    assert count == int(parameters(LayerTable.of([arch]))[0])
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_names_and_shapes_of_a_slice_are_those_of_its_architecture(name: str) -> None:
+    supernet = tiny_supernet()
+    arch = members(supernet.space)[name].with_head(MASKED_LM)
+    shapes = {n: tuple(value.shape) for n, value in supernet.slice(arch).items()}
+    assert shapes == weight_shapes(arch)
+
+
+def test_gradients_reach_the_full_weights_where_the_slice_lies() -> None:
+    supernet = train(tiny_supernet())  # identity factors leave the last 8 of 24 at zero
+    supernet.zero_grad()
+    arch = supernet.space.build(16, [(24, 2, 32)] * 2)  # keeps the first and the last layer
+    hidden = supernet(batch(), arch.with_head(MASKED_LM)).hidden
+    (hidden * torch.arange(24)).sum().backward()  # type: ignore[no-untyped-call]
+    gradient = {n: p.grad for n, p in supernet.tensors().items() if p.grad is not None}
+    query = gradient["layers.0.0.query.weight"]
+    assert query.shape == (32, 32)
+    assert query[:16, :24].abs().min() > 0  # two heads of 8, width 24
+    assert query[16:].abs().max() == 0
+    assert query[:, 24:].abs().max() == 0
+    assert gradient["in.0.weight"][:24].abs().max() > 0
+    assert gradient["out.0"][:, :16].abs().max() > 0
+    assert gradient["embedding.tokens"][:, 16:].abs().max() == 0
+    assert not any(name.startswith("layers.1.") for name in gradient)
+
+
+def test_a_readout_is_the_hidden_state_itself_at_full_width() -> None:
+    supernet = tiny_supernet()
+    hidden = torch.randn(1, 2, 32)
+    assert supernet.readout(supernet.space.largest(), hidden) is hidden
+
+
+def test_an_untrained_readout_fills_up_with_zeros() -> None:
+    # the factors start as identity
+    supernet = tiny_supernet()
+    hidden = torch.randn(1, 2, 16)
+    wide = supernet.readout(supernet.space.smallest(), hidden)
+    assert torch.equal(wide, torch.nn.functional.pad(hidden, (0, 16)))
+
+
+def test_another_head_is_refused() -> None:
+    supernet = tiny_supernet()
+    arch = supernet.space.largest().with_head(Head(kind="span", outputs=2))
+    with pytest.raises(InputError, match="none or masked_lm, but got 'span'"):
+        supernet.slice(arch)
+
+
+def test_an_architecture_outside_the_space_is_refused() -> None:
+    supernet = tiny_supernet()
+    with pytest.raises(InputError, match="must be in the space"):
+        supernet.extract(supernet.space.build(32, [(32, 3, 64)] * 3))
+
+
+def test_extraction_copies() -> None:
+    supernet = tiny_supernet()
+    before = supernet.tensors()["head.bias"].detach().clone()
+    arch = supernet.space.largest().with_head(MASKED_LM)
+    for value in supernet.extract(arch).values():
+        assert value.dtype == np.float32
+        assert value.flags.c_contiguous
+        value[:] = 0
+    assert torch.equal(supernet.tensors()["head.bias"], before)

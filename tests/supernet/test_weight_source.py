@@ -1,0 +1,98 @@
+"""Where sub-layers get their weights: the prefix slices by hand, and the interface itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from fleetfit import Architecture, FeedForward, Head, InputError, SelfAttention
+from supernet.network import EncoderNetwork
+from supernet.weight_source import PrefixSlices, WeightSource, get, put
+from tests.conftest import build_tiny_source
+from tests.supernet.tiny import batch, random_weights, relative, tiny_space, tiny_supernet
+
+SOURCE = build_tiny_source()
+
+
+class Mixed(WeightSource):
+    """Two banks of prefix slices, mixed by the share of the width that a layer keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = PrefixSlices(SOURCE, random_weights(SOURCE, seed=1))
+        self.second = PrefixSlices(SOURCE, random_weights(SOURCE, seed=2))
+
+    def sublayer(self, arch: Architecture, layer: int, sub: int) -> dict[str, Tensor]:
+        share = arch.layers[layer].width / 32
+        first, second = (
+            self.first.sublayer(arch, layer, sub),
+            self.second.sublayer(arch, layer, sub),
+        )
+        return {part: share * first[part] + (1 - share) * second[part] for part in first}
+
+
+def test_prefixes_by_hand() -> None:
+    weights = random_weights(SOURCE)
+    slices = PrefixSlices(SOURCE, weights)
+    arch = tiny_space().build(32, [(24, 2, 32)] * 2)  # keeps layers 0 and 2
+    attention = slices.sublayer(arch, 1, 0)
+    for part in ("query", "key", "value"):
+        assert torch.equal(
+            attention[f"{part}.weight"], weights[f"layers.2.0.{part}.weight"][:16, :24]
+        )
+        assert torch.equal(attention[f"{part}.bias"], weights[f"layers.2.0.{part}.bias"][:16])
+    assert torch.equal(attention["output.weight"], weights["layers.2.0.output.weight"][:24, :16])
+    assert torch.equal(attention["output.bias"], weights["layers.2.0.output.bias"][:24])
+    assert torch.equal(attention["norm.weight"], weights["layers.2.0.norm.weight"][:24])
+    forward = slices.sublayer(arch, 0, 1)
+    assert torch.equal(forward["linear.0.weight"], weights["layers.0.1.linear.0.weight"][:32, :24])
+    assert torch.equal(forward["linear.0.bias"], weights["layers.0.1.linear.0.bias"][:32])
+    assert torch.equal(forward["linear.1.weight"], weights["layers.0.1.linear.1.weight"][:24, :32])
+    assert torch.equal(forward["linear.1.bias"], weights["layers.0.1.linear.1.bias"][:24])
+    assert torch.equal(forward["norm.bias"], weights["layers.0.1.norm.bias"][:24])
+
+
+def test_a_second_source_serves_slices_extraction_and_gradients() -> None:
+    supernet = tiny_supernet()
+    mixed = Mixed()
+    supernet.sublayers = mixed  # type: ignore[assignment]
+    arch = supernet.space.build(16, [(16, 2, 32), (24, 4, 64)]).with_head(Head(kind="masked_lm"))
+    inputs = batch()
+    sliced = supernet(inputs, arch).hidden
+    network = EncoderNetwork.of(arch, supernet.extract(arch))
+    extracted = network(inputs.input_ids, inputs.attention_mask, inputs.token_type_ids).hidden
+    assert relative(extracted, sliced) < 1e-5
+    (sliced * torch.arange(24)).sum().backward()  # type: ignore[no-untyped-call]
+    for bank in (mixed.first, mixed.second):
+        grad = get(bank, "layers.0.0.query.weight").grad
+        assert grad is not None
+        assert grad[:16, :16].abs().min() > 0
+
+
+def test_put_then_get() -> None:
+    module = torch.nn.Module()
+    put(module, "a.b.weight", torch.ones(2))
+    assert get(module, "a.b.weight").tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("sub", "index"),
+    [
+        (SelfAttention(heads=8, head_dim=8), 0),
+        (SelfAttention(heads=4, head_dim=4), 0),
+        (FeedForward(widths=(32, 32)), 1),
+        (SelfAttention(heads=4, head_dim=8), 1),
+    ],
+    ids=["more_heads", "narrower_heads", "stacked", "wrong_place"],
+)
+def test_what_no_prefix_gives_is_refused(sub: SelfAttention | FeedForward, index: int) -> None:
+    slices = PrefixSlices(SOURCE, random_weights(SOURCE))
+    subs = list(SOURCE.layers[0].sublayers)
+    subs[index] = sub
+    layer = dataclasses.replace(SOURCE.layers[0], sublayers=tuple(subs))
+    arch = dataclasses.replace(SOURCE, layers=(layer,))
+    with pytest.raises(InputError):
+        slices.sublayer(arch, 0, index)
