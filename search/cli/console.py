@@ -79,8 +79,11 @@ def progress(what: str) -> Iterator[Report]:
 
 
 def ms(seconds: float | None) -> str:
-    """Milliseconds."""
-    return "-" if seconds is None else f"{seconds * 1e3:.2f} ms"
+    """Milliseconds; three significant digits below 1."""
+    if seconds is None:
+        return "-"
+    number = seconds * 1e3
+    return f"{number:.2f} ms" if number >= 1 else f"{number:.3g} ms"
 
 
 def mib(count: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,7 @@ from search.record import Ranked, SearchRecord, write_record
 from search.report import result_rows
 
 if TYPE_CHECKING:
+    from search.feasibility import Feasibility
     from search.problem import Problem
     from search.result import SearchResult
     from supernet.checkpoint import Checkpoint
@@ -70,6 +72,7 @@ def search(
     from devices import describe
     from profiler import Store
     from search.cached import CachedQuality
+    from search.feasibility import feasibility
     from search.problem import Problem, resolve_budgets, source_values
     from search.run import search as run_search
     from search.settings import SearchSettings
@@ -93,6 +96,8 @@ def search(
         key=f"{loaded.sha256[:16]}-{loss.data_id}",
     )
     settings = SearchSettings(evaluations=evaluations, seed=seed)
+    size = {"samples": settings.samples, "seed": settings.seed}
+    _show_feasibility(feasibility(problem, **size), problem)
     with progress("searching") as report:
         found = run_search(
             problem,
@@ -100,27 +105,33 @@ def search(
             settings=settings,
             progress=lambda done, total, best: report(done, total, f"loss {best:.4f}"),
         )
-    _show(found, problem)
+    _show_found(found, problem)
+    result(_write(found, problem, tuple(budget), out), as_json=json)
+
+
+def _write(
+    found: SearchResult, problem: Problem, asked: tuple[str, ...], out: Path
+) -> dict[str, object]:
+    """Leave the record and the winner in ``out``; returns the verb's document."""
     record = SearchRecord(
-        budgets=tuple(budget),
-        resolved=tuple(map(str, resolved)),
-        limits=tuple(b.limit for b in resolved),
-        workload=workload,
+        budgets=asked,
+        resolved=tuple(map(str, problem.budgets)),
+        limits=tuple(b.limit for b in problem.budgets),
+        workload=problem.workload,
         ranking=tuple(Ranked.of(e) for e in found.ranking[:_KEPT]),
         source=tuple(Ranked.of(e) for e in found.source),
     )
     write_record(out / "search.json", record)
     best = found.winner
     write_text(out / "winner.json", dumps(best.candidate.architecture) + "\n")
-    summary: dict[str, object] = {
+    return {
         "network": best.candidate.architecture.summary(),
         "target": str(best.candidate.target),
         "loss": best.loss,
         "predicted_latency_s": best.latency_s,
-        "budgets": [str(b) for b in resolved],
+        "budgets": list(record.resolved),
         "search": str(out / "search.json"),
     }
-    result(summary, as_json=json)
 
 
 def _predictors(path: Path, device: DeviceInfo) -> Costs:
@@ -159,19 +170,23 @@ def _quality(loaded: Checkpoint, text: Path, column: str, count: int) -> HiddenL
     return quality.HiddenLoss(loaded.supernet, batches, of="pooled")
 
 
-def _show(found: SearchResult, problem: Problem) -> None:
-    rows = [
+def _show_feasibility(rows: Sequence[Feasibility], problem: Problem) -> None:
+    cells = [
         (
-            str(f.target),
-            str(f.budget),
-            *(in_unit(f.budget, v) for v in (f.smallest, f.largest)),
-            percent(f.share),
-            percent(f.share_all),
+            str(row.target),
+            str(row.budget),
+            in_unit(row.budget, row.smallest),
+            in_unit(row.budget, row.largest),
+            percent(row.share),
+            percent(row.share_all),
         )
-        for f in found.feasibility
+        for row in rows
     ]
     columns = ("target", "budget", "smallest", "source", "feasible", "all budgets")
-    table(f"Can the budgets be kept? Predicted, {problem.workload}", columns, rows)
+    table(f"Can the budgets be kept? Predicted, {problem.workload}", columns, cells)
+
+
+def _show_found(found: SearchResult, problem: Problem) -> None:
     names = {"winner": "winner", "uniform": "best uniform", "front": "front", "source": "source"}
     lines = [
         (

@@ -1,0 +1,105 @@
+"""The command line in-process, and measuring with known values in the place of the protocols."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import profiler
+from fleetfit import DeviceInfo, Health, Job, Measurement, Query
+from profiler.fake import FakeBench
+from search.cli import main
+
+TARGET = ("--target", "onnxruntime-fp32", "--threads", "1")
+SHAPE = ("--seq-len", "16", "--labels", "2")
+
+
+def fleetfit(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
+    """The JSON document of a verb that must succeed."""
+    capsys.readouterr()
+    code = main([*map(str, words), "--json"])
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    (line,) = shown.out.splitlines()
+    document: dict[str, Any] = json.loads(line)
+    return document
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int, *words: object) -> str:
+    """The one sentence of a verb that must fail with ``code``."""
+    capsys.readouterr()
+    found = main([str(w) for w in words])
+    shown = capsys.readouterr()
+    assert found == code, shown.err
+    assert shown.out == ""
+    assert "Traceback" not in shown.err
+    lines = [line for line in shown.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, shown.err
+    return lines[0].removeprefix("error: ")
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """Every file below a directory, to compare before and after."""
+    return {str(p): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+def measure_by_fake(monkeypatch: pytest.MonkeyPatch, *, slower: float = 1.0) -> None:
+    """``profiler.survey`` and ``verify`` give the values of FakeBench, verify times ``slower``."""
+
+    def survey(
+        queries: list[Query],
+        *,
+        store: profiler.Store,
+        device: DeviceInfo,
+        settings: profiler.SurveySettings,
+        progress: profiler.Progress | None = None,
+    ) -> list[Measurement]:
+        plan = profiler.Survey(queries, store=store, device=device, settings=settings)
+        return plan.run(FakeBench(), progress)
+
+    def verify(
+        query: Query,
+        *,
+        device: DeviceInfo,
+        model_path: Path | None = None,
+        progress: profiler.Progress | None = None,
+    ) -> Measurement:
+        latency = FakeBench.truth_s(query) * slower
+        memory = FakeBench().memory(query, seed=0)
+        return Measurement(
+            job=Job(query=query, protocol="verify", protocol_version=1, seed=0),
+            device=device,
+            samples_s=((latency,) * 30,) * 3,
+            memory_bytes=memory.peak_bytes,
+            memory_above_imports_bytes=memory.above_imports_bytes,
+            file_bytes=1000 if model_path is None else model_path.stat().st_size,
+            load_s=0.01,
+            health=Health(),
+            versions=device.versions,
+            properties={},
+            status="ok",
+        )
+
+    monkeypatch.setattr(profiler, "survey", survey)
+    monkeypatch.setattr(profiler, "verify", verify)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A supernet with what profile and learn left, and a place for a search."""
+
+    supernet: Path
+    store: Path
+    costs: Path
+    text: Path
+    out: Path
+
+    def search(self, *words: str) -> list[str]:
+        """A short search with ``words`` added."""
+        paths = [str(self.supernet), str(self.out), "--predictors", str(self.costs)]
+        shared = ["--text", str(self.text), "--store", str(self.store), "--evaluations", "4"]
+        return ["search", *paths, *shared, *TARGET, *SHAPE, *words]

@@ -1,0 +1,72 @@
+"""Parsing, help and interrupts."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+import devices
+from search.cli import main
+from tests.search.cli_fakes import refused
+
+VERBS = (
+    "describe", "convert", "pretrain", "finetune", "evaluate", "profile", "learn", "search",
+    "verify", "export", "run",
+)  # fmt: skip
+
+
+def test_help_lists_every_verb_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    places = [text.index(f"│ {verb} ") for verb in VERBS]
+    assert places == sorted(places)
+
+
+def test_no_words_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "describe" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"fleetfit {verb}" in text
+    assert "--json" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["frob"],
+        ["describe", "--frob"],
+        ["convert"],
+        ["learn"],
+        ["profile", "supernet", "--networks", "many"],
+    ],
+)
+def test_misuse_ends_with_exit_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--help" in refused(capsys, 2, *words)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_says_how_to_go_on(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "describe", lambda: os.kill(os.getpid(), number))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["describe"]) == 130
+    assert "run the same command to go on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_disk_error_without_a_sentence_gets_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device", "/somewhere")
+
+    monkeypatch.setattr(devices, "describe", full)
+    assert "/somewhere" in refused(capsys, 4, "describe")
