@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -37,11 +40,16 @@ def say(text: str) -> None:
     _console().print(text, soft_wrap=True)
 
 
+_NUMBER = re.compile(r"(-|[\d.,]+(e[+-]?\d+)? ?(us|ms|s|[KMG]iB|K|M|B|%|/s)?)?")
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table for a person; every column but the first is right-aligned."""
-    grid = Table(title=title, title_justify="left")
+    """A table for a person; numbers are right-aligned on one line, no cell is cut."""
+    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for i, column in enumerate(columns):
-        grid.add_column(column, justify="left" if i == 0 else "right")
+        numbers = bool(rows) and all(_NUMBER.fullmatch(row[i]) for row in rows)
+        justify: Literal["left", "right"] = "right" if numbers else "left"
+        grid.add_column(column, justify=justify, no_wrap=numbers, overflow="fold")
     for row in rows:
         grid.add_row(*map(escape, row))
     _console().print(grid)
@@ -87,8 +95,11 @@ def ms(seconds: float | None) -> str:
 
 
 def mib(count: float | None) -> str:
-    """Mebibytes."""
-    return "-" if count is None else f"{count / 2**20:.1f} MiB"
+    """Mebibytes; gibibytes from 10 of them."""
+    if count is None:
+        return "-"
+    large = count >= 10 * 2**30
+    return f"{count / 2**30:.1f} GiB" if large else f"{count / 2**20:.1f} MiB"
 
 
 def percent(share: float | None) -> str:

@@ -27,6 +27,7 @@ app = typer.Typer(
     help="Fit one pretrained BERT supernet to a device: measure, learn, search, verify, export.",
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (

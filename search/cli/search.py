@@ -187,7 +187,7 @@ def _show_feasibility(rows: Sequence[Feasibility], problem: Problem) -> None:
 
 
 def _show_found(found: SearchResult, problem: Problem) -> None:
-    names = {"winner": "winner", "uniform": "best uniform", "front": "front", "source": "source"}
+    names = {"winner": "winner", "uniform": "uniform", "front": "front", "source": "source"}
     lines = [
         (
             names[row.role],
@@ -201,5 +201,5 @@ def _show_found(found: SearchResult, problem: Problem) -> None:
         )
         for row in result_rows(found, front=6)
     ]
-    heads = ("what", "network", "target", "loss", "p50", "90 % upper", "memory", "fits")
-    table(f"Found, predicted, {problem.workload}", heads, lines)
+    heads = ("what", "network", "target", "loss", "p50", "upper", "memory", "fits")
+    table(f"Found, predicted (upper: of the 90 % interval), {problem.workload}", heads, lines)
