@@ -312,7 +312,10 @@ class Pretraining:
                 f"{path} must come from the same settings, but they differ; give those of the "
                 "first start or another directory."
             )
-        self._restore(tensors, int(metadata["step"]))
+        try:
+            self._restore(tensors, int(metadata["step"]))
+        except (KeyError, RuntimeError, ValueError) as exc:
+            raise InputError(f"{path} must hold the whole state, but: {exc!r}.") from exc
         return True
 
     def _restore(self, tensors: dict[str, Tensor], step: int) -> None:

@@ -55,5 +55,8 @@ def read_task_model(path: Path) -> tuple[TaskModel, dict[str, npt.NDArray[np.flo
             f"{path / 'encoder.safetensors'} must be a whole safetensors file, but: {exc}; "
             "fine-tune again."
         ) from exc
-    check_weights(model.architecture, weights)
+    try:
+        check_weights(model.architecture, weights)
+    except InputError as exc:
+        raise InputError(f"{path / 'encoder.safetensors'}: {exc}") from exc
     return model, weights

@@ -81,7 +81,8 @@ def test_units_are_judged_under_the_activation_of_the_network() -> None:
     weights["layers.0.1.linear.0.bias"][3] = -0.5  # gelu gives -0.15, relu 0
     weights["layers.0.1.linear.1.weight"][:, 3] = 100
     moved, _ = permute(arch, weights, calibration())
-    assert moved["layers.0.1.linear.0.bias"][-1] == -0.5
+    place = moved["layers.0.1.linear.0.bias"].tolist().index(-0.5)
+    assert place > 32  # gelu would put it first of 64
 
 
 def test_no_batch_is_an_error() -> None:

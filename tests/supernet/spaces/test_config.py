@@ -1,0 +1,55 @@
+"""The configuration of a checkpoint: round trip, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleetfit import InputError, dumps
+from supernet.spaces import CheckpointConfig, read_config
+from tests.supernet.spaces.spaces import FULL, SPACES, source
+from tests.supernet.tiny import edit_json
+
+CONFIG = CheckpointConfig(
+    source=source(),
+    choices=FULL,
+    pooling="mean",
+    max_length=32,
+    licences={"weights": "Apache-2.0"},
+    provenance={"tokens": "12"},
+)
+
+
+def write(directory: Path) -> None:
+    (directory / "config.json").write_text(dumps(CONFIG))
+
+
+def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert read_config(tmp_path) == CONFIG
+    assert read_config(tmp_path).space == SPACES["full"]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.json"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"format_version": 2}, {"space_name": "other"}, {"pooling": "max"}, {"choice": 1}],
+    ids=str,
+)
+def test_what_is_not_known_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    write(tmp_path)
+    edit_json(tmp_path / "config.json", **change)
+    with pytest.raises(InputError, match=next(iter(change))):
+        read_config(tmp_path)
+
+
+def test_choices_that_do_not_fit_the_source_are_refused() -> None:
+    config = CheckpointConfig(source=source(depth=4), choices=FULL, pooling="mean", max_length=32)
+    with pytest.raises(InputError, match="largest choices"):
+        _ = config.space

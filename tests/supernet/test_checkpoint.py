@@ -1,0 +1,128 @@
+"""A supernet on disk: what is written comes back, what is damaged is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fleetfit import InputError
+from supernet import checkpoint
+from supernet.model import Supernet
+from supernet.spaces import CheckpointConfig
+from tests.supernet.tiny import tiny_supernet, train, write_tokenizer
+
+ORDER = list(reversed(range(32)))
+
+
+def written(tmp_path: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Path, Supernet]:
+    supernet = train(tiny_supernet(), steps=1)
+    space = supernet.space
+    config = CheckpointConfig(
+        source=space.source, choices=space.choices, pooling="mean", max_length=32
+    )
+    tokenizer = write_tokenizer(tmp_path / "words.json")
+    path = tmp_path / "out"
+    checkpoint.save(path, supernet, config, like=(tokenizer, ORDER), dtype=dtype)
+    return path, supernet
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    path, supernet = written(tmp_path)
+    loaded = checkpoint.load(path)
+    ours, theirs = loaded.supernet.tensors(), supernet.tensors()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert loaded.stream_order == tuple(ORDER)
+    assert loaded.config.max_length == 32
+    assert loaded.supernet.space == supernet.space
+    assert len(loaded.sha256) == 64
+    assert loaded.tokenizer_path.read_bytes() == (tmp_path / "words.json").read_bytes()
+
+
+def test_half_precision_on_disk_is_single_in_memory(tmp_path: Path) -> None:
+    path, supernet = written(tmp_path, dtype=torch.float16)
+    stored = load_file(path / "supernet.safetensors")
+    assert {t.dtype for name, t in stored.items() if name != "stream_order"} == {torch.float16}
+    loaded = checkpoint.load(path).supernet.tensors()
+    for name, value in supernet.tensors().items():
+        assert loaded[name].dtype == torch.float32
+        assert torch.equal(loaded[name], value.half().float())
+
+
+@pytest.mark.parametrize("name", ["supernet.safetensors", "config.json", "tokenizer.json"])
+def test_a_missing_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    path, _ = written(tmp_path)
+    (path / name).unlink()
+    with pytest.raises(InputError, match=name):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 20_000])
+def test_truncated_weights_are_refused_by_name(tmp_path: Path, keep: int) -> None:
+    path, _ = written(tmp_path)
+    file = path / "supernet.safetensors"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"supernet\.safetensors"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("how", ["missing", "extra", "shape"])
+def test_tensors_that_do_not_fit_are_refused_by_name(tmp_path: Path, how: str) -> None:
+    path, _ = written(tmp_path)
+    tensors = load_file(path / "supernet.safetensors")
+    if how == "extra":
+        tensors["out.2b"] = torch.zeros(1)
+    else:
+        value = tensors.pop("out.2")
+        if how == "shape":
+            tensors["out.2"] = value[:, :1].contiguous()
+    save_file(tensors, path / "supernet.safetensors")
+    with pytest.raises(InputError, match=r"out\.2b?'"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("order", [None, [0] * 32, list(range(31))], ids=["none", "same", "short"])
+def test_a_stream_order_that_is_none_is_refused(tmp_path: Path, order: list[int] | None) -> None:
+    path, _ = written(tmp_path)
+    tensors = load_file(path / "supernet.safetensors")
+    del tensors["stream_order"]
+    if order is not None:
+        tensors["stream_order"] = torch.tensor(order)
+    save_file(tensors, path / "supernet.safetensors")
+    with pytest.raises(InputError, match="order of the stream"):
+        checkpoint.load(path)
+
+
+def test_nothing_is_left_after_a_failed_save(tmp_path: Path) -> None:
+    supernet = tiny_supernet()
+    space = supernet.space
+    config = CheckpointConfig(
+        source=space.source, choices=space.choices, pooling="mean", max_length=32
+    )
+    with pytest.raises(Exception, match=r"none\.json|No such file"):
+        checkpoint.save(tmp_path / "out", supernet, config, like=(tmp_path / "none.json", ORDER))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_directory_is_left_alone(tmp_path: Path) -> None:
+    path, supernet = written(tmp_path)
+    before = (path / "supernet.safetensors").read_bytes()
+    config = checkpoint.load(path).config
+    with pytest.raises(InputError, match="new or empty"):
+        checkpoint.save(path, supernet, config, like=(path / "tokenizer.json", ORDER))
+    assert (path / "supernet.safetensors").read_bytes() == before
+
+
+def test_a_tokenizer_cuts_and_pads_nothing(tmp_path: Path) -> None:
+    tokenizer = checkpoint.load_tokenizer(write_tokenizer(tmp_path / "tokenizer.json"))
+    assert tokenizer.encode("w00 w01 w02 w03 w04").ids == [2, 5, 6, 7, 8, 9, 3]
+    assert tokenizer.encode("w00").ids == [2, 5, 3]
+
+
+def test_what_is_no_tokenizer_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=r"tokenizer\.json"):
+        checkpoint.load_tokenizer(tmp_path / "tokenizer.json")

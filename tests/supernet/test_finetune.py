@@ -1,0 +1,123 @@
+"""Fine-tuning on a task that one word decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import supernet.finetune as module
+from fleetfit import InputError
+from supernet.checkpoint import load_tokenizer
+from supernet.finetune import FinetuneConfig, FinetuneResult, accuracy, finetune, with_classifier
+from supernet.network import EncoderNetwork
+from supernet.tasks import LabelledTexts
+from tests.supernet.tiny import WORDS, tiny_supernet, write_tokenizer
+
+CONFIG = FinetuneConfig(
+    epochs=6, batch_size=8, learning_rate=3e-3, patience=6, max_length=16, dropout=0.0, bf16=False
+)
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> Any:
+    return load_tokenizer(write_tokenizer(tmp_path / "tokenizer.json"))
+
+
+def texts(count: int, *, seed: int) -> LabelledTexts:
+    rng = np.random.default_rng(seed)
+    labels = tuple(int(x) for x in rng.integers(2, size=count))
+    rows = ([*rng.choice(WORDS[10:], size=4), WORDS[y]] for y in labels)
+    return LabelledTexts(texts=tuple(map(" ".join, rows)), labels=labels, names=("no", "yes"))
+
+
+PARTS = (texts(120, seed=0), texts(40, seed=1))
+
+
+def fresh() -> EncoderNetwork:
+    supernet = tiny_supernet()
+    arch = supernet.space.smallest()
+    return EncoderNetwork.of(
+        *with_classifier(arch, supernet.extract(arch), pooling="mean", labels=2)
+    )
+
+
+def tuned(tokenizer: Any, **changes: Any) -> FinetuneResult:
+    import dataclasses
+
+    config = dataclasses.replace(CONFIG, **changes)
+    return finetune(fresh(), PARTS, tokenizer, config=config)
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, script: list[float]) -> list[dict[str, Any]]:
+    """Let the dev accuracy follow ``script``; returns the weights at each of its readings."""
+    seen: list[dict[str, Any]] = []
+
+    def reading(network: EncoderNetwork, *_: Any, **__: Any) -> float:
+        seen.append(network.weights())
+        return script[len(seen) - 1]
+
+    monkeypatch.setattr(module, "accuracy", reading)
+    return seen
+
+
+def test_a_separable_task_is_learned_to_the_last_text(tokenizer: Any) -> None:
+    result = tuned(tokenizer)
+    assert result.dev_accuracy == 1.0
+    assert accuracy(result.network, PARTS[1], tokenizer, max_length=16) == 1.0
+    assert not result.network.training
+
+
+def test_it_stops_early_and_goes_back_to_the_best_epoch(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: Any
+) -> None:
+    seen = scripted(monkeypatch, [0.3, 0.8, 0.8, 0.1])
+    result = tuned(tokenizer, patience=2)
+    assert result.epochs == 4
+    assert result.dev_accuracy == 0.8
+    best, last = seen[1], seen[3]
+    ours = result.network.weights()
+    assert all(np.array_equal(ours[name], best[name]) for name in best)
+    assert not np.array_equal(best["head.output.weight"], last["head.output.weight"])
+
+
+def test_it_goes_on_while_it_improves(monkeypatch: pytest.MonkeyPatch, tokenizer: Any) -> None:
+    scripted(monkeypatch, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert tuned(tokenizer, patience=1).epochs == 6
+
+
+def test_the_same_seed_gives_the_same_weights(tokenizer: Any) -> None:
+    runs = [
+        tuned(tokenizer, epochs=1, dropout=0.2, seed=seed).network.weights() for seed in (1, 1, 2)
+    ]
+    assert all(np.array_equal(runs[0][name], runs[1][name]) for name in runs[0])
+    assert not np.array_equal(runs[0]["head.output.weight"], runs[2]["head.output.weight"])
+
+
+def test_a_classifier_stands_on_the_body_as_it_was() -> None:
+    supernet = tiny_supernet()
+    arch = supernet.space.smallest()
+    body = supernet.extract(arch)
+    headed, named = with_classifier(arch, body, pooling="first", labels=5, seed=3)
+    assert headed.head.pooling == "first"
+    assert named["head.output.weight"].shape == (5, arch.width)
+    assert not named["head.output.bias"].any()
+    assert all(np.array_equal(named[name], body[name]) for name in body)
+
+
+def test_a_network_without_classifier_is_refused(tokenizer: Any) -> None:
+    arch = tiny_supernet().space.smallest()
+    with pytest.raises(InputError, match="classification head"):
+        finetune(EncoderNetwork(arch), PARTS, tokenizer, config=CONFIG)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epochs": 0}, {"batch_size": 0}, {"max_length": 2}, {"learning_rate": 0.0}, {"dropout": 1.0}],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        FinetuneConfig(**change)

@@ -1,0 +1,118 @@
+"""The hidden-state loss, against hand computation and under padding."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from supernet.checkpoint import load_tokenizer
+from supernet.network import EncoderNetwork
+from supernet.quality import HiddenLoss, encode_texts, pad, sentences, windows
+from tests.supernet.tiny import (
+    batch,
+    hidden_quality,
+    members,
+    stream,
+    tiny_supernet,
+    write_tokenizer,
+)
+
+ROWS = [[2, 7, 9, 3], [2, 30, 3], [2, 50, 51, 52, 53, 54, 3]]
+KINDS = ("tokens", "pooled")
+
+
+@pytest.mark.parametrize("of", KINDS)
+def test_the_largest_member_has_loss_zero(of: str) -> None:
+    supernet = tiny_supernet()
+    loss = HiddenLoss(supernet, [pad(ROWS)], of=of)  # type: ignore[arg-type]
+    assert loss([(supernet.space.largest(), "fp32")])[0] < 1e-8
+
+
+def test_the_loss_is_the_mean_over_sequences() -> None:
+    supernet = tiny_supernet()
+    loss = hidden_quality(supernet)
+    for arch in members(supernet.space).values():
+        each = loss.per_sequence(arch, "fp32")
+        assert each.shape == (8,)
+        assert loss([(arch, "fp32")]) == [pytest.approx(each.mean())]
+
+
+@pytest.mark.parametrize("of", KINDS)
+def test_both_kinds_by_hand(of: str) -> None:
+    supernet = tiny_supernet()
+    arch = supernet.space.smallest()
+    largest = supernet.space.largest()
+    ours, theirs = [], []
+    for row in ROWS:  # one by one: no padding
+        alone = pad([row])
+        ours.append(supernet.readout(arch, supernet(alone, arch).hidden)[0].detach())
+        theirs.append(supernet(alone, largest).hidden[0].detach())
+    if of == "pooled":
+        ours, theirs = ([x.mean(dim=0, keepdim=True) for x in xs] for xs in (ours, theirs))
+    everything = torch.cat(theirs)
+    variance = (everything - everything.mean(dim=0)).square().mean()
+    wanted = [((a - b).square().mean() / variance) for a, b in zip(ours, theirs, strict=True)]
+    loss = HiddenLoss(supernet, [pad(ROWS)], of=of)  # type: ignore[arg-type]
+    assert loss.per_sequence(arch, "fp32") == pytest.approx([float(w) for w in wanted], rel=1e-4)
+
+
+def test_padding_and_grouping_change_no_sequence() -> None:
+    supernet = tiny_supernet()
+    arch = supernet.space.smallest()
+    together = HiddenLoss(supernet, [pad(ROWS)]).per_sequence(arch, "fp32")
+    alone = HiddenLoss(supernet, [pad([row]) for row in ROWS]).per_sequence(arch, "fp32")
+    assert together == pytest.approx(alone, rel=1e-4)
+
+
+def test_another_teacher_is_what_states_are_compared_to() -> None:
+    supernet, other = tiny_supernet(), tiny_supernet(seed=9)
+    largest = supernet.space.largest()
+    teacher = EncoderNetwork.of(largest, other.extract(largest))
+    loss = HiddenLoss(supernet, [batch()], teacher=teacher)
+    assert loss([(largest, "fp32")])[0] > 0.5
+
+
+def test_bf16_costs_a_little() -> None:
+    supernet = tiny_supernet()
+    got = hidden_quality(supernet)([(supernet.space.largest(), "bf16")])[0]
+    assert 0 < got < 0.01
+
+
+def test_data_id_changes_with_the_data_and_nothing_else() -> None:
+    supernet = tiny_supernet()
+    base = batch()
+    flat = base.input_ids.reshape(2, 18)
+    variants = {
+        "same": HiddenLoss(supernet, [base]),
+        "other_ids": HiddenLoss(supernet, [batch(seed=1)]),
+        "no_mask": HiddenLoss(
+            supernet,
+            [dataclasses.replace(base, attention_mask=torch.ones_like(base.attention_mask))],
+        ),
+        "other_shape": HiddenLoss(supernet, [type(base).of(flat)]),
+        "pooled": HiddenLoss(supernet, [base], of="pooled"),
+    }
+    ids = {name: loss.data_id for name, loss in variants.items()}
+    assert len(set(ids.values())) == len(ids)
+    assert HiddenLoss(tiny_supernet(seed=4), [batch()]).data_id == ids["same"]
+
+
+def test_windows_are_spread_evenly() -> None:
+    text = stream(tokens=100)
+    batches = windows(text, count=4, seq_len=12, batch_size=3)  # 10 windows: 0, 3, 6, 9
+    assert [len(b.input_ids) for b in batches] == [3, 1]
+    got = torch.cat([b.input_ids for b in batches]).tolist()
+    assert got == text.batch([0, 3, 6, 9], 12).tolist()
+    assert sum(len(b.input_ids) for b in windows(text, count=50, seq_len=12)) == 10
+
+
+def test_sentences_are_cut_sorted_and_padded(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(write_tokenizer(tmp_path / "tokenizer.json"))
+    texts = ["w00 w01 w02 w03", "w04"]
+    assert encode_texts(texts, tokenizer, max_length=4) == [[2, 5, 6, 3], [2, 9, 3]]
+    (made,) = sentences(texts, tokenizer, max_length=4)
+    assert made.input_ids.tolist() == [[2, 9, 3, 0], [2, 5, 6, 3]]
+    assert made.attention_mask.tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
