@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devices import describe
+from fleetfit import Budget, InfeasibleError, InputError, Target, Workload
+from search.bundling import Order, make_bundle
+from search.cli import main
+from tests.search.cli_fakes import measure_by_fake
+
+
+@pytest.fixture(scope="module")
+def tuned(supernet: Path, labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tuned") / "model"
+    words = ["--train", str(labelled), "--epochs", "1", "--max-length", "16"]
+    assert main(["finetune", str(supernet), str(path), *words]) == 0
+    return path
+
+
+def order(*budgets: str) -> Order:
+    return Order(
+        target=Target(runtime="onnxruntime"),
+        workload=Workload(seq_len=16),
+        budgets=tuple(map(Budget.parse, budgets)),
+    )
+
+
+def test_a_bundle_holds_what_was_measured(
+    tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure_by_fake(monkeypatch)
+    made = make_bundle(tuned, tmp_path / "out", order=order("params<=1M"), device=describe())
+    assert made.parity.holds
+    assert made.budgets == ("params<=1M",)
+    assert made.measured.latency_p50_s is not None
+    assert made.metric is None
+
+
+def test_a_missed_budget_leaves_no_bundle(
+    tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure_by_fake(monkeypatch, slower=1000)
+    with pytest.raises(InfeasibleError, match=r"must keep latency_p50<=1ms, but is .*beyond"):
+        make_bundle(tuned, tmp_path / "out", order=order("latency_p50<=1ms"), device=describe())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_model_is_refused(tuned: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must be an existing file"):
+        make_bundle(tmp_path, tmp_path / "out", order=order(), device=describe())

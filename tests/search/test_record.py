@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fleetfit import InputError, Target, Workload
+from search.cost import Estimate
+from search.record import Ranked, SearchRecord, read_record, write_record
+from tests.conftest import build_tiny_source
+
+
+def record() -> SearchRecord:
+    one = Ranked(
+        architecture=build_tiny_source(),
+        target=Target(runtime="onnxruntime"),
+        loss=0.5,
+        costs={"latency_p50": Estimate(mean=0.002, lower=0.001, upper=0.003)},
+    )
+    return SearchRecord(
+        budgets=("latency_p50<=50%",),
+        resolved=("latency_p50<=1.235ms",),
+        limits=(0.0012345678,),
+        workload=Workload(seq_len=16),
+        ranking=(one,),
+        source=(one,),
+    )
+
+
+def test_a_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    write_record(tmp_path / "search.json", record())
+    assert read_record(tmp_path / "search.json") == record()
+
+
+def test_budgets_keep_their_unrounded_limits() -> None:
+    (budget,) = record().absolute_budgets
+    assert budget.limit == 0.0012345678
+    assert str(budget) == "latency_p50<=1.235ms"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"budgets": []}'])
+def test_another_file_is_no_record(tmp_path: Path, text: str) -> None:
+    (tmp_path / "search.json").write_text(text)
+    with pytest.raises(InputError, match="written by search or verify"):
+        read_record(tmp_path / "search.json")
