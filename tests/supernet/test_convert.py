@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -139,8 +140,6 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
 
 
 def test_a_space_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    import dataclasses
-
     write_bert(tmp_path / "bert")
     wide = dataclasses.replace(CHOICES, widths=(16, 48))
     with pytest.raises(InputError, match="largest choices must equal the source's"):

@@ -27,11 +27,11 @@ def test_the_seven_named_members_are_in_the_space(name: str) -> None:
 
 def recorded(
     monkeypatch: pytest.MonkeyPatch, batches: list[Batch]
-) -> tuple[list[tuple[Batch, torch.Tensor]], float, float]:
-    """Inputs and clean ids of each masked-LM pass over the largest member, its loss and accuracy."""
+) -> tuple[list[tuple[Batch, torch.Tensor, torch.Tensor]], float, float]:
+    """What is masked in each batch, and the largest member's loss and accuracy on it."""
     import supernet.evaluate as module
 
-    seen: list[tuple[Batch, torch.Tensor]] = []
+    seen: list[tuple[Batch, torch.Tensor, torch.Tensor]] = []
     original = module._corrupted
 
     def spy(*args):
@@ -52,7 +52,7 @@ def test_the_loss_by_hand_and_unknown_words_never_scored(monkeypatch: pytest.Mon
     supernet = tiny.tiny_supernet()
     arch = supernet.space.largest().with_head(Head(kind="masked_lm"))
     wanted, hits = [], []
-    for masked, clean, chosen in seen:  # type: ignore[misc]
+    for masked, clean, chosen in seen:
         special = clean < 5
         assert not chosen[special].any()
         assert torch.equal(masked.input_ids[special], clean[special])

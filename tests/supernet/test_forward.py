@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fleetfit import Head, InputError, LinearTransform
+from fleetfit import Head, InputError, LinearTransform, SelfAttention
 from supernet.convert import read_source
 from supernet.forward import Batch, Encoder, pool
 from tests.conftest import build_tiny_source
@@ -139,7 +139,7 @@ def test_longer_than_the_positions_is_refused() -> None:
 
 def test_other_attention_scores_are_refused() -> None:
     layer = ARCH.layers[0]
-    attention = dataclasses.replace(layer.sublayers[0], score="wma")
+    attention = SelfAttention(heads=4, head_dim=8, score="wma")
     odd = dataclasses.replace(layer, sublayers=(attention, layer.sublayers[1]))
     arch = dataclasses.replace(ARCH, layers=(odd, *ARCH.layers[1:]))
     with pytest.raises(InputError, match="'wma'"):

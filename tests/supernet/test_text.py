@@ -18,8 +18,8 @@ TEXT = "one\n\n  two é  \nthree"
 
 
 def write(path: Path, data: bytes) -> Path:
-    pack = {".xz": lzma.compress, ".gz": gzip.compress}.get(path.suffix, bytes)
-    path.write_bytes(pack(data))
+    packed = {".xz": lzma.compress(data), ".gz": gzip.compress(data)}
+    path.write_bytes(packed.get(path.suffix, data))
     return path
 
 
