@@ -28,7 +28,7 @@ def fleetfit(verb: str, *arguments: object) -> dict[str, Any]:
     """Run one verb as a user would, and read its JSON document."""
     words = [verb, *map(str, arguments)]
     print("\n$ fleetfit " + " ".join(_quoted(w) for w in words), file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "search.cli.main", *words, "--json"]
+    command = [sys.executable, "-m", "search.cli", *words, "--json"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)

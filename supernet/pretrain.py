@@ -142,7 +142,7 @@ class Pretraining:
         progress: Progress | None = None,
     ) -> None:
         """Train to the end (or to step ``until``), saving state on the way and at the end."""
-        end = min(self.config.steps, until or self.config.steps)
+        end = self.config.steps if until is None else min(self.config.steps, until)
         saved = begun = time.monotonic()
         first = self.step
         self._trim_log()

@@ -83,6 +83,10 @@ def read_tokens(lines: Iterable[str], tokenizer: Any, *, limit: int | None = Non
     """
     if tokenizer.get_vocab_size() > 2**16:
         raise InputError("A tokenizer must have at most 65,536 entries, but this one has more.")
+    ends = {name: tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]")}
+    lacking = [name for name, found in ends.items() if found is None]
+    if lacking:
+        raise InputError(f"A tokenizer must have [CLS] and [SEP], but this one lacks {lacking[0]}.")
     parts: list[npt.NDArray[np.uint16]] = []
     count = 0
     source = iter(lines)
@@ -96,6 +100,6 @@ def read_tokens(lines: Iterable[str], tokenizer: Any, *, limit: int | None = Non
         raise InputError("A corpus must hold text, but this one is empty.")
     return TokenStream(
         tokens=np.concatenate(parts)[:limit],
-        cls_id=tokenizer.token_to_id("[CLS]"),
-        sep_id=tokenizer.token_to_id("[SEP]"),
+        cls_id=ends["[CLS]"],
+        sep_id=ends["[SEP]"],
     )

@@ -8,6 +8,7 @@ from typing import Literal
 
 from fleetfit.architecture import Architecture
 from fleetfit.codec import loads
+from fleetfit.errors import InputError
 from fleetfit.files import read_text
 from supernet.spaces.elastic import ElasticChoices, ElasticSpace
 
@@ -38,4 +39,9 @@ class CheckpointConfig:
 
 def read_config(path: Path) -> CheckpointConfig:
     """The configuration of the checkpoint directory ``path``."""
-    return loads(CheckpointConfig, read_text(path / "config.json", "A checkpoint's config.json"))
+    file = path / "config.json"
+    text = read_text(file, "A checkpoint's config.json")
+    try:
+        return loads(CheckpointConfig, text)
+    except InputError as exc:
+        raise InputError(f"{file} must describe a supernet (convert writes one): {exc}") from exc
