@@ -91,24 +91,25 @@ class Budget:
         sign = 1.0 if self.relation == "<=" else -1.0
         return sign * (value - self.limit) / self.limit
 
-    def __str__(self) -> str:
-        """As it would be typed, to four significant digits; ``parse`` reads it."""
-        number, unit = self.limit, ""
+    def shown(self, value: float) -> str:
+        """``value`` (SI) in the unit of this budget, to four significant digits."""
         if self.relative or self.metric == "quality_drop":
-            number, unit = self.limit * 100, "%"
-        elif self.metric.startswith("latency"):
-            number, unit = self.limit * 1e3, "ms"
-        elif self.metric in ("memory", "size"):
-            number, unit = self.limit / 2**20, "MiB"
-        elif self.metric == "params":
-            number, unit = self.limit / 1e6, "M"
-        elif self.metric == "throughput":
-            unit = "/s"
-        return f"{self.metric}{self.relation}{_plain(number)}{unit}"
+            return f"{_plain(value * 100)}%"
+        if self.metric.startswith("latency"):
+            return f"{_plain(value * 1e3)}ms"
+        if self.metric in ("memory", "size"):
+            return f"{_plain(value / 2**20)}MiB"
+        if self.metric == "params":
+            return f"{_plain(value / 1e6)}M"
+        return f"{_plain(value)}/s"
+
+    def __str__(self) -> str:
+        """As it would be typed; ``parse`` reads it."""
+        return f"{self.metric}{self.relation}{self.shown(self.limit)}"
 
 
 def _plain(number: float) -> str:
     """Four significant digits or all whole ones, never with an exponent."""
-    decimals = max(0, 3 - math.floor(math.log10(number)))
+    decimals = max(0, 3 - math.floor(math.log10(abs(number)))) if number else 0
     text = f"{number:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

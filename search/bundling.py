@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporters import (
-    Artifact,
     Cost,
     Licence,
     Manifest,
@@ -25,6 +24,7 @@ from fleetfit import (
     Budget,
     DeviceInfo,
     InfeasibleError,
+    InputError,
     Measurement,
     Query,
     Target,
@@ -99,7 +99,7 @@ def make_bundle(
         options = session.properties
         del session
         measured = verify(query, device=device, model_path=Path(artifact.path), progress=progress)
-        _judge(query, measured, order.budgets, artifact)
+        _judge(query, measured, order.budgets, metric)
     manifest = Manifest(
         architecture=arch,
         device=device,
@@ -155,18 +155,29 @@ def _score(
 
 
 def _judge(
-    query: Query, measured: Measurement, budgets: Sequence[Budget], artifact: Artifact
+    query: Query, measured: Measurement, budgets: Sequence[Budget], metric: TaskMetric | None
 ) -> None:
     candidate = Candidate(architecture=query.architecture, target=query.target)
     for budget in budgets:
         if budget.metric == "quality_drop":
-            continue
-        value = measured_value(candidate, measured, budget)
+            value = _drop(metric)
+        else:
+            value = measured_value(candidate, measured, budget)
         if budget.excess(value) > 0:
             raise InfeasibleError(
-                f"The exported model must keep {budget}, but is {budget.excess(value):.1%} beyond "
-                "it when measured; verify the next candidate, or raise the limit."
+                f"The exported model must keep {budget}, but measured {budget.shown(value)}; "
+                "verify the next candidate, or raise the limit."
             )
+
+
+def _drop(metric: TaskMetric | None) -> float:
+    """How far the task's metric is below the source model's, relative to it."""
+    if metric is None or not metric.source_value:
+        raise InputError(
+            "A quality_drop budget must have the task's metric of both models, but one is "
+            "missing; give --test and --source-accuracy."
+        )
+    return 1 - metric.value / metric.source_value
 
 
 def _predicted(costs: dict[str, Estimate]) -> Cost:

@@ -81,10 +81,9 @@ def _miss(problem: Problem, candidate: Candidate) -> str:
     for budget in problem.cost_budgets:
         found = predict(costs, budget.metric, table, candidate.target, problem.workload)
         value = float((found.upper if budget.relation == "<=" else found.lower)[0])
-        # A budget at the predicted value prints it in the same units as the limit.
-        shown = str(Budget(metric=budget.metric, relation=budget.relation, limit=value))
-        number = shown.split(budget.relation)[1]
-        misses.append((budget.excess(value), f"predicted {number} where {budget} is asked"))
+        misses.append(
+            (budget.excess(value), f"predicted {budget.shown(value)} where {budget} is asked")
+        )
     return f"{candidate}, {max(misses)[1]}"
 
 

@@ -22,9 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from fleetfit import Budget
-
-__all__ = ["in_unit", "mib", "ms", "percent", "progress", "result", "say", "table"]
+__all__ = ["mib", "ms", "percent", "progress", "result", "say", "table"]
 
 Report = Callable[[int, int, str], None]
 
@@ -105,9 +103,3 @@ def mib(count: float | None) -> str:
 def percent(share: float | None) -> str:
     """Percent."""
     return "-" if share is None else f"{share:.1%}"
-
-
-def in_unit(budget: Budget, value: float) -> str:
-    """A value in the unit that its budget prints."""
-    shown = str(Budget(metric=budget.metric, relation=budget.relation, limit=value))
-    return shown.split(budget.relation)[1]

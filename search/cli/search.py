@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleetfit import DeviceInfo, InputError, Metric, dumps
+from fleetfit import Budget, DeviceInfo, InputError, Measurement, Metric, Target, Workload, dumps
 from fleetfit.files import write_text
-from search.cli.console import in_unit, mib, ms, percent, progress, result, table
+from search.cli.console import mib, ms, percent, progress, result, table
 from search.cli.options import (
     AsJson,
     Batch,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["search"]
 
+_SourceValues = dict[Target, dict[Metric, float]]
 _LEARNED: tuple[Metric, ...] = ("latency_p50", "latency_p90", "memory")
 _KEPT = 40  # candidates that a record keeps for verification
 
@@ -85,19 +86,27 @@ def search(
     loaded = checkpoint.load(supernet)
     space = loaded.config.space.with_head(head_of(labels, loaded.config.pooling))
     workload = workload_of(batch, seq_len)
-    resolved = resolve_budgets(asked, source_values(space, targets, costs, workload))
+    opened = Store(store)
+    source = source_values(space, targets, costs, workload)
+    measured = opened.measurements(device_class=device.device_class)
+    _prefer_measured(source, measured, largest=space.largest().cost_id, workload=workload)
+    resolved = resolve_budgets(asked, source)
     problem = Problem(
-        space=space, targets=targets, budgets=resolved, costs=costs, workload=workload
+        space=space,
+        targets=targets,
+        # No search can judge a task's metric before training: export does.
+        budgets=tuple(b for b in resolved if b.metric != "quality_drop"),
+        costs=costs,
+        workload=workload,
     )
     loss = _quality(loaded, text, text_column, sentences)
     cached = CachedQuality(
         lambda pairs: loss([(a.with_head(loaded.supernet.space.source.head), p) for a, p in pairs]),
-        store=Store(store),
+        store=opened,
         key=f"{loaded.sha256[:16]}-{loss.data_id}",
     )
     settings = SearchSettings(evaluations=evaluations, seed=seed)
-    size = {"samples": settings.samples, "seed": settings.seed}
-    _show_feasibility(feasibility(problem, **size), problem)
+    _show_feasibility(feasibility(problem, samples=settings.samples, seed=settings.seed), problem)
     with progress("searching") as report:
         found = run_search(
             problem,
@@ -106,17 +115,39 @@ def search(
             progress=lambda done, total, best: report(done, total, f"loss {best:.4f}"),
         )
     _show_found(found, problem)
-    result(_write(found, problem, tuple(budget), out), as_json=json)
+    result(_write(found, problem, (tuple(budget), resolved), out), as_json=json)
+
+
+def _prefer_measured(
+    source: _SourceValues, rows: Sequence[Measurement], *, largest: str, workload: Workload
+) -> None:
+    """Put what the source model (of ``cost_id`` ``largest``) measured in place of predictions."""
+    for row in rows:
+        query = row.job.query
+        known = query.target in source and query.workload == workload
+        if known and query.architecture.cost_id == largest:
+            values = source[query.target]
+            values |= {"latency_p50": row.latency_p50_s, "latency_p90": row.latency_p90_s}
+            values["throughput"] = row.throughput_per_s
+            if row.memory_bytes is not None:
+                values["memory"] = float(row.memory_bytes)
 
 
 def _write(
-    found: SearchResult, problem: Problem, asked: tuple[str, ...], out: Path
+    found: SearchResult,
+    problem: Problem,
+    budgets: tuple[tuple[str, ...], tuple[Budget, ...]],
+    out: Path,
 ) -> dict[str, object]:
-    """Leave the record and the winner in ``out``; returns the verb's document."""
+    """Leave the record and the winner in ``out``; returns the verb's document.
+
+    ``budgets``: as asked, and the same in absolute terms.
+    """
+    asked, resolved = budgets
     record = SearchRecord(
         budgets=asked,
-        resolved=tuple(map(str, problem.budgets)),
-        limits=tuple(b.limit for b in problem.budgets),
+        resolved=tuple(map(str, resolved)),
+        limits=tuple(b.limit for b in resolved),
         workload=problem.workload,
         ranking=tuple(Ranked.of(e) for e in found.ranking[:_KEPT]),
         source=tuple(Ranked.of(e) for e in found.source),
@@ -175,8 +206,8 @@ def _show_feasibility(rows: Sequence[Feasibility], problem: Problem) -> None:
         (
             str(row.target),
             str(row.budget),
-            in_unit(row.budget, row.smallest),
-            in_unit(row.budget, row.largest),
+            row.budget.shown(row.smallest),
+            row.budget.shown(row.largest),
             percent(row.share),
             percent(row.share_all),
         )

@@ -20,7 +20,7 @@ from fleetfit import (
 )
 from fleetfit.files import write_text
 from search.candidate import Candidate
-from search.cli.console import in_unit, mib, ms, progress, result, table
+from search.cli.console import mib, ms, progress, result, table
 from search.cli.options import AsJson, StoreUrl
 from search.record import Ranked, SearchRecord, VerifiedRecord, read_record, write_record
 from search.verify import Measured, measured_value, verify_candidates
@@ -166,7 +166,7 @@ def _verify_bundle(path: Path) -> dict[str, object]:
     budgets = [b for b in map(Budget.parse, manifest.budgets) if b.metric != "quality_drop"]
     values = [measured_value(candidate, found, b) for b in budgets]
     rows = [
-        (str(b), in_unit(b, v), "kept" if b.excess(v) <= 0 else "missed")
+        (str(b), b.shown(v), "kept" if b.excess(v) <= 0 else "missed")
         for b, v in zip(budgets, values, strict=True)
     ]
     table(f"{path} in {manifest.target}, {manifest.workload}", ("budget", "measured", ""), rows)
@@ -174,7 +174,7 @@ def _verify_bundle(path: Path) -> dict[str, object]:
     if missed:
         budget, value = missed[0]
         raise InfeasibleError(
-            f"The bundle must keep {budget}, but measured {in_unit(budget, value)} on this "
+            f"The bundle must keep {budget}, but measured {budget.shown(value)} on this "
             "machine; search again here, or raise the limit."
         )
     return {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,36 @@ def test_a_missed_budget_leaves_no_bundle(
     tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measure_by_fake(monkeypatch, slower=1000)
-    with pytest.raises(InfeasibleError, match=r"must keep latency_p50<=1ms, but is .*beyond"):
+    with pytest.raises(InfeasibleError, match=r"must keep latency_p50<=1ms, but measured .*ms"):
         make_bundle(tuned, tmp_path / "out", order=order("latency_p50<=1ms"), device=describe())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_quality_drop_needs_the_metric_of_both_models(
+    tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure_by_fake(monkeypatch)
+    with pytest.raises(InputError, match="give --test and --source-accuracy"):
+        make_bundle(tuned, tmp_path / "out", order=order("quality_drop<=1%"), device=describe())
+
+
+@pytest.mark.parametrize(("source", "kept"), [(0.001, True), (1000.0, False)])
+def test_a_quality_drop_is_judged_by_the_exported_model(
+    tuned: Path,
+    labelled: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: float,
+    kept: bool,
+) -> None:
+    measure_by_fake(monkeypatch)
+    asked = dataclasses.replace(order("quality_drop<=50%"), test=labelled, source_accuracy=source)
+    if kept:
+        made = make_bundle(tuned, tmp_path / "out", order=asked, device=describe())
+        assert made.metric is not None
+        return
+    with pytest.raises(InfeasibleError, match="must keep quality_drop<=50%"):
+        make_bundle(tuned, tmp_path / "out", order=asked, device=describe())
     assert not (tmp_path / "out").exists()
 
 
