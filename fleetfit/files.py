@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fleetfit.errors import InputError, SurroundingsError
 
-__all__ = ["new_directory", "read_text", "sha256_of", "write_bytes", "write_text"]
+__all__ = ["check_new", "new_directory", "read_text", "sha256_of", "write_bytes", "write_text"]
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -41,14 +41,22 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def check_new(path: Path) -> None:
+    """Raise InputError unless ``path`` can become a new directory: call it before the work."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} must be a new or empty directory, but it holds something.")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise InputError(f"{path} must be a new directory, but {above} is a file.")
+
+
 @contextlib.contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
     """A temporary directory that takes the name ``path`` when the block ends well.
 
     ``path`` must not exist or be an empty directory; on an error nothing is left behind.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} must be a new or empty directory, but it holds something.")
+    check_new(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         holder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
