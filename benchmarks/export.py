@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import gc
 import logging
-import os
 import tempfile
 import time
 import warnings
@@ -215,7 +214,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=8, help="how many, at least 3")
     parser.add_argument("--repeats", type=int, default=3, help="of each export")
     parser.add_argument("--seconds", type=float, default=3.0, help="of timing per pair of graphs")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     space = ElasticSpace.of(source())
     import torch

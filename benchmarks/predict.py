@@ -91,7 +91,8 @@ def measure(architectures: list[Architecture], store: Path) -> list[Measurement]
     """All networks on all targets, in one survey, so that both halves see the same machine."""
     device = describe()
     runtimes = [r for r in RUNTIMES.values() if r.available()]
-    targets = [t for r in runtimes for t in r.targets(device, threads=device.cores)]
+    threads = device.default_threads
+    targets = [t for r in runtimes for t in r.targets(device, threads=threads)]
     queries = [
         Query(architecture=a, target=t, workload=WORKLOAD) for t in targets for a in architectures
     ]

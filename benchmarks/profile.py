@@ -62,7 +62,9 @@ def main() -> None:
     args = parser.parse_args()
     device = describe()
     networks = plan(ElasticSpace.of(minilm()), args.networks, np.random.default_rng(args.seed))
-    targets = [t for r in RUNTIMES.values() for t in r.targets(device, threads=device.cores)]
+    targets = [
+        t for r in RUNTIMES.values() for t in r.targets(device, threads=device.default_threads)
+    ]
     queries = [
         Query(architecture=a, target=t, workload=Workload()) for a in networks for t in targets
     ]

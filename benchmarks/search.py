@@ -12,7 +12,6 @@ the budget may be measured. A run that was interrupted goes on from the store.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import subprocess
 import sys
@@ -42,16 +41,16 @@ from predictors import learn
 from profiler import Store, VerifySettings, plan, survey, verify
 from search import (
     CachedQuality,
-    Calibrated,
     Candidate,
+    Estimate,
     Measured,
     PairedGain,
     Problem,
+    Ranked,
     SearchSettings,
     paired_gain,
-    reprice,
     search,
-    verify_candidates,
+    verify_ranked,
 )
 from supernet.spaces import ElasticSpace
 
@@ -115,7 +114,8 @@ def main() -> None:
     options.store.parent.mkdir(parents=True, exist_ok=True)
     device = describe()
     runtimes = [r for r in RUNTIMES.values() if r.available()]
-    targets = tuple(t for r in runtimes for t in r.targets(device, threads=device.cores))
+    threads = device.default_threads
+    targets = tuple(t for r in runtimes for t in r.targets(device, threads=threads))
     with Store(f"sqlite:///{options.store.resolve()}") as store:
         machine = Machine(device=device, targets=targets, store=store)
         supernet, qualities, key = load_qualities(options.supernet)
@@ -205,45 +205,36 @@ class Contest:
             workload=WORKLOAD,
         )
         result = search(problem, self._quality, settings=self._settings, progress=report)
-        factors: dict[Target, float] = {}
-
-        def learned(candidate: Candidate, measurement: Measurement) -> list[Candidate]:
-            table = LayerTable.of([candidate.architecture])
-            found = self._latency.predict_table(table, candidate.target, WORKLOAD)
-            ratio = measurement.latency_p50_s / float(found.mean[0])
-            factors[candidate.target] = max(factors.get(candidate.target, 1.0), ratio)
-            model = Calibrated(model=self._latency, factors=factors)
-            again = dataclasses.replace(problem, costs={"latency_p50": model})
-            return [e.candidate for e in reprice(result, again).ranking]
-
-        ranked = [e.candidate for e in result.ranking]
-        won = verify_candidates(ranked, self._machine.measure, [budget], learned=learned).winner
-        losses = {e.candidate: e.loss for e in result.evaluated}
-        return won, losses[won.candidate]
+        ranked = [Ranked.of(e) for e in result.ranking]
+        won = verify_ranked(ranked, self._machine.measure, [budget]).winner
+        return won, next(r.loss for r in ranked if r.candidate == won.candidate)
 
     def _uniform(self, budget: Budget) -> tuple[Measured, float]:
         """The best of all uniform networks that keep the budget when measured."""
         members = sorted({a.id: a for a in self._space.uniform()}.items())
         networks = [arch for _, arch in members]
         table = LayerTable.of(networks)
-        found: list[tuple[float, Candidate]] = []
-        for precision in sorted({t.precision for t in self._machine.targets}):
-            losses = self._quality([(arch, precision) for arch in networks])
-            for target in self._machine.targets:
-                if target.precision == precision:
-                    lower = self._latency.predict_table(table, target, WORKLOAD).lower
-                    rows = zip(losses, networks, lower <= budget.limit, strict=True)
-                    found += [
-                        (loss, Candidate(architecture=arch, target=target))
-                        for loss, arch, possible in rows
-                        if possible
-                    ]
-        found.sort(key=lambda pair: pair[0])
-        ranked = [candidate for _, candidate in found]
-        won = verify_candidates(
-            ranked, self._machine.measure, [budget], at_most=UNIFORM_AT_MOST
-        ).winner
-        return won, next(loss for loss, c in found if c == won.candidate)
+        ranked: list[Ranked] = []
+        for target in self._machine.targets:
+            losses = self._quality([(arch, target.precision) for arch in networks])
+            costs = self._latency.predict_table(table, target, WORKLOAD)
+            for i in np.flatnonzero(costs.lower <= budget.limit):
+                cost = Estimate(
+                    mean=float(costs.mean[i]),
+                    lower=float(costs.lower[i]),
+                    upper=float(costs.upper[i]),
+                )
+                ranked.append(
+                    Ranked(
+                        architecture=networks[i],
+                        target=target,
+                        loss=losses[i],
+                        costs={"latency_p50": cost},
+                    )
+                )
+        ranked.sort(key=lambda r: r.loss)
+        won = verify_ranked(ranked, self._machine.measure, [budget], at_most=UNIFORM_AT_MOST).winner
+        return won, next(r.loss for r in ranked if r.candidate == won.candidate)
 
 
 def plain_loop(candidate: Candidate) -> float:

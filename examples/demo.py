@@ -17,19 +17,25 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 SUPERNET = ROOT / "supernet" / "default"
 TASK = ROOT / "examples" / "banking77"
-BUDGETS = ("latency_p50<=50%", "memory<=400MiB")
+BUDGETS = ("latency_p50<=50%", "memory<=90%")
 SENTENCE = "I lost my card on holiday"
 COLUMNS = ("--text-column", "text", "--label-column", "category")
 # The source model fine-tuned equally; examples/banking77/README.md has the command.
 SOURCE = json.loads((TASK / "source_accuracy.json").read_text())
 
 
-def fleetfit(verb: str, *arguments: object) -> dict[str, Any]:
-    """Run one verb as a user would, and read its JSON document."""
+def fleetfit(verb: str, *arguments: object, missed: bool = False) -> dict[str, Any]:
+    """Run one verb as a user would, and read its JSON document.
+
+    Ends with the verb's exit code where it fails; but exit code 3, a missed budget, gives an
+    empty document where ``missed`` allows it.
+    """
     words = [verb, *map(str, arguments)]
     print("\n$ fleetfit " + " ".join(_quoted(w) for w in words), file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "search.cli", *words, "--json"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
+    if done.returncode == 3 and missed:
+        return {}
     if done.returncode != 0:
         sys.exit(done.returncode)
     document: dict[str, Any] = json.loads(done.stdout)
@@ -39,6 +45,23 @@ def fleetfit(verb: str, *arguments: object) -> dict[str, Any]:
 def _quoted(word: str) -> str:
     shown = word.replace(f"{ROOT}/", "")
     return f"'{shown}'" if set(shown) & set(" <>%") else shown
+
+
+def verify_and_export(run: Path, attempt: int, *, missed: bool) -> tuple[dict[str, Any], ...]:
+    """Verify a candidate, fine-tune it, export it and measure it again, bundle it.
+
+    Returns what verify and export said; the latter is empty where the budget was missed.
+    """
+    store = ("--store", run / "measurements.db")
+    verified = fleetfit("verify", run / "search", *store, *(["--next"] if attempt else []))
+    winner = ("--architecture", run / "search" / "winner.json")
+    data = ("--train", TASK / "train.csv", "--test", TASK / "test.csv", "--licence", "CC-BY-4.0")
+    model, bundle = run / f"model-{attempt}", run / f"bundle-{attempt}"
+    fleetfit("finetune", SUPERNET, model, *winner, *data, *COLUMNS)
+    order = ("--verified", run / "search" / "verified.json", *store)
+    test = ("--test", TASK / "test.csv", "--source-accuracy", SOURCE["test_accuracy"])
+    made = fleetfit("export", model, bundle, *order, *test, *COLUMNS, missed=missed)
+    return verified, made
 
 
 def main() -> None:
@@ -53,7 +76,7 @@ def main() -> None:
 
     # Measure sub-networks sampled from the supernet's space in every target of this machine,
     # and learn what they cost.
-    fleetfit("profile", SUPERNET, *store, *labels, "--networks", 20, "--memory-every", 3)
+    fleetfit("profile", SUPERNET, *store, *labels, "--networks", 20, "--memory-every", 2)
     fleetfit("learn", run / "predictors", *store)
 
     # Search the supernet under the budgets. Quality needs no labels: it is how near a
@@ -61,27 +84,23 @@ def main() -> None:
     budgets = [word for budget in BUDGETS for word in ("--budget", budget)]
     text = ("--text", TASK / "train.csv")
     where = ("--predictors", run / "predictors")
-    found = fleetfit("search", SUPERNET, run / "search", *where, *budgets, *text, *store, *labels)
+    fleetfit("search", SUPERNET, run / "search", *where, *budgets, *text, *store, *labels)
 
-    # Measure the winner in fresh processes before any training is spent on it.
-    verified = fleetfit("verify", run / "search", *store)
+    # Measure the best candidate in fresh processes before any training is spent on it, then
+    # fine-tune and export it. Should the exported model miss the budget after all (exit code 3),
+    # the next candidate has its turn.
+    for attempt in range(2):
+        verified, made = verify_and_export(run, attempt, missed=True)
+        if made:
+            break
+    else:
+        verified, made = verify_and_export(run, 2, missed=False)
 
-    # Fine-tune it on the task, export it, measure the exported file again, bundle it.
-    data = ("--train", TASK / "train.csv", "--test", TASK / "test.csv", *COLUMNS)
-    winner = ("--architecture", run / "search" / "winner.json")
-    fleetfit("finetune", SUPERNET, run / "model", *winner, *data, "--licence", "CC-BY-4.0")
-    order = ("--verified", run / "search" / "verified.json", "--test", TASK / "test.csv")
-    beside = ("--source-accuracy", SOURCE["test_accuracy"])
-    bundle = run / "bundle"
-    made = fleetfit("export", run / "model", bundle, *order, *COLUMNS, *beside)
-
+    bundle = Path(made["bundle"])
     answer = fleetfit("run", bundle, SENTENCE)["answers"][0]
-    limits = dict(
-        zip((b.split("<=")[0] for b in found["budgets"]), verified["limits"], strict=True)
-    )
     summary = {
         "total_seconds": round(time.monotonic() - began, 1),
-        "budget_latency_s": limits["latency_p50"],
+        "budget_latency_s": verified["limits"]["latency_p50"],
         "predicted_latency_s": verified["predicted_latency_s"],
         "measured_latency_s": made["measured"]["latency_p50_s"],
         "measured_memory_bytes": made["measured"]["memory_bytes"],

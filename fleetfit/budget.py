@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, get_args
 
 from fleetfit.codec import check_literals
@@ -17,7 +18,7 @@ Metric = Literal[
     "latency_p50", "latency_p90", "memory", "params", "size", "throughput", "quality_drop"
 ]
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-_BYTES = {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "KB": 1e3, "MB": 1e6, "GB": 1e9}
+_BYTES = {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "KB": 1e3, "MB": 1e6, "GB": 1e9, "B": 1.0}
 _COUNT = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9}
 _UNITS: dict[str, dict[str, float]] = {
     "latency_p50": _SECONDS,
@@ -75,7 +76,7 @@ class Budget:
             raise InputError(f"The unit of {metric} must be {units}, but got {unit or 'none'!r}.")
         relative = unit == "%" and metric != "quality_drop"
         scale = 0.01 if unit == "%" else _UNITS[metric][unit]
-        limit = float(number) * scale
+        limit = float(Decimal(number) * Decimal(repr(scale)))
         return cls(metric=metric, relation=relation, limit=limit, relative=relative)  # type: ignore[arg-type]
 
     def resolve(self, source_value: float) -> Budget:
@@ -103,8 +104,21 @@ class Budget:
             return f"{_plain(value / 1e6)}M"
         return f"{_plain(value)}/s"
 
+    @property
+    def exact(self) -> str:
+        """As it would be typed, with every digit: ``parse`` gives an equal budget."""
+        scale, unit = 1, ""
+        if self.relative or self.metric == "quality_drop":
+            scale, unit = 100, "%"
+        elif self.metric != "params":
+            unit = "s" if self.metric.startswith("latency") else "B"
+            unit = "/s" if self.metric == "throughput" else unit
+        number = f"{Decimal(repr(self.limit)) * scale:f}"
+        number = number.rstrip("0").rstrip(".") if "." in number else number
+        return f"{self.metric}{self.relation}{number}{unit}"
+
     def __str__(self) -> str:
-        """As it would be typed; ``parse`` reads it."""
+        """As it would be typed, for people; ``parse`` reads it."""
         return f"{self.metric}{self.relation}{self.shown(self.limit)}"
 
 

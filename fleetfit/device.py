@@ -34,6 +34,11 @@ class DeviceInfo:
         return digest((self.cpu_model, self.cpu_flags, self.cores, self.machine, self.gpus))
 
     @property
+    def default_threads(self) -> int:
+        """All usable cores but one: what uses them all is disturbed by whatever else runs."""
+        return max(1, self.cores - 1)
+
+    @property
     def has_bf16(self) -> bool:
         """Whether the processor multiplies bf16 natively."""
         return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(self.cpu_flags))

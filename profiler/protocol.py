@@ -32,7 +32,7 @@ class SurveyProtocol:
     """Visits of a configuration, in different passes of random order."""
     extra_visits: int = 2
     """At most this many more, after disturbances and disagreements together."""
-    agreement: float = 0.05
+    agreement: float = 0.08
     """Visits whose medians differ by more (relative) get another visit."""
     reference_every_s: float = 15.0
     """The reference network of each target is timed again after this long."""

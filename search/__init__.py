@@ -1,22 +1,23 @@
 """The shared constrained search: candidates, feasibility, NSGA-II, verification, result rows."""
 
 from search.cached import CachedQuality, MemoryQualities, Quality, QualityStore
-from search.calibrate import Calibrated
 from search.candidate import Candidate
+from search.corrections import Corrections, verify_ranked
 from search.cost import CostModel, Costs, Estimate, predict, with_exact
 from search.feasibility import Feasibility, check_feasible, feasibility
 from search.nsga2 import Nsga2
 from search.problem import Problem, resolve_budgets, source_values
+from search.record import Ranked
 from search.report import PairedGain, Row, paired_gain, result_rows
-from search.result import Evaluated, SearchResult, reprice
+from search.result import Evaluated, SearchResult
 from search.run import Progress, search
 from search.settings import SearchSettings
 from search.verify import Measured, Verified, measured_value, verify_candidates
 
 __all__ = [
     "CachedQuality",
-    "Calibrated",
     "Candidate",
+    "Corrections",
     "CostModel",
     "Costs",
     "Estimate",
@@ -30,6 +31,7 @@ __all__ = [
     "Progress",
     "Quality",
     "QualityStore",
+    "Ranked",
     "Row",
     "SearchResult",
     "SearchSettings",
@@ -39,11 +41,11 @@ __all__ = [
     "measured_value",
     "paired_gain",
     "predict",
-    "reprice",
     "resolve_budgets",
     "result_rows",
     "search",
     "source_values",
     "verify_candidates",
+    "verify_ranked",
     "with_exact",
 ]

@@ -21,8 +21,9 @@ from exporters import (
 )
 from exporters.text import TextEncoder
 from fleetfit import (
+    Architecture,
     Budget,
-    DeviceInfo,
+    Head,
     InfeasibleError,
     InputError,
     Measurement,
@@ -46,6 +47,8 @@ class Order:
 
     target: Target
     workload: Workload
+    architecture: Architecture | None = None
+    """What was verified; the fine-tuned network must have this body."""
     budgets: tuple[Budget, ...] = ()
     """Absolute."""
     predicted: dict[str, Estimate] = field(default_factory=dict)
@@ -61,6 +64,7 @@ class Order:
         """The order that a verification implies."""
         return cls(
             target=record.target,
+            architecture=record.architecture,
             workload=record.workload,
             budgets=record.absolute_budgets,
             predicted=record.predicted,
@@ -72,19 +76,23 @@ def make_bundle(
     out: Path,
     *,
     order: Order,
-    device: DeviceInfo,
+    measured: Callable[[Measurement], None] = lambda found: None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Manifest:
     """Export the fine-tuned network ``model_path`` as the bundle ``out``.
 
     Raises InputError where the exported network does not agree with PyTorch, InfeasibleError
-    where it misses a budget when measured; no bundle is written then.
+    where it misses a budget when measured; no bundle is written then. ``measured`` is called with
+    the measurement either way.
     """
+    from devices import describe
     from profiler import verify
     from supernet.task_model import read_task_model
 
+    device = describe()
     model, weights = read_task_model(model_path)
     arch = model.architecture
+    _check_body(arch, order.architecture)
     tokenizer = read_text(model_path / "tokenizer.json", "A tokenizer")
     fixed = order.workload if order.target.shapes == "fixed" else None
     graph = emit(arch, weights, workload=fixed)
@@ -98,8 +106,9 @@ def make_bundle(
         metric = _score(session, encoder, model.labels, order)
         options = session.properties
         del session
-        measured = verify(query, device=device, model_path=Path(artifact.path), progress=progress)
-        _judge(query, measured, order.budgets, metric)
+        found = verify(query, device=device, model_path=Path(artifact.path), progress=progress)
+        measured(found)
+        _judge(query, found, order.budgets, metric)
     manifest = Manifest(
         architecture=arch,
         device=device,
@@ -108,9 +117,9 @@ def make_bundle(
         parity=parity,
         max_length=model.max_length,
         session=options,
-        budgets=tuple(map(str, order.budgets)),
+        budgets=tuple(b.exact for b in order.budgets),
         predicted=_predicted(order.predicted),
-        measured=_measured(measured),
+        measured=_measured(found),
         metric=metric,
         pooling=arch.head.pooling,
         labels=model.labels,
@@ -118,6 +127,14 @@ def make_bundle(
         provenance=model.provenance | {"task": model.task},
     )
     return write_bundle(out, manifest, model=graph, tokenizer=tokenizer, weights=weights)
+
+
+def _check_body(arch: Architecture, verified: Architecture | None) -> None:
+    if verified is not None and arch.with_head(Head()) != verified.with_head(Head()):
+        raise InputError(
+            f"The fine-tuned network must be the verified one, {verified.summary()}, but is "
+            f"{arch.summary()}; fine-tune the network of winner.json."
+        )
 
 
 def _parity(session: Session, query: Query, weights: Weights) -> Parity:
@@ -166,7 +183,7 @@ def _judge(
         if budget.excess(value) > 0:
             raise InfeasibleError(
                 f"The exported model must keep {budget}, but measured {budget.shown(value)}; "
-                "verify the next candidate, or raise the limit."
+                "verify the next candidate (verify --next), or raise the limit."
             )
 
 

@@ -16,11 +16,6 @@ class Candidate:
     architecture: Architecture
     target: Target
 
-    @property
-    def quality_key(self) -> tuple[str, str]:
-        """(architecture id, precision): candidates that share it share their quality."""
-        return (self.architecture.id, self.target.precision)
-
     def __str__(self) -> str:
         """For tables and messages."""
         return f"{self.architecture.summary()} in {self.target}"

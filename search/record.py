@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fleetfit import Architecture, Budget, InputError, Measurement, Target, Workload, dumps, loads
 from fleetfit.files import read_text, write_text
+from search.candidate import Candidate
 from search.cost import Estimate
 from search.result import Evaluated
 
@@ -23,6 +22,11 @@ class Ranked:
     target: Target
     loss: float
     costs: dict[str, Estimate]
+
+    @property
+    def candidate(self) -> Candidate:
+        """Network and target."""
+        return Candidate(architecture=self.architecture, target=self.target)
 
     @classmethod
     def of(cls, found: Evaluated) -> Ranked:
@@ -42,9 +46,7 @@ class SearchRecord:
     budgets: tuple[str, ...]
     """As asked."""
     resolved: tuple[str, ...]
-    """The same in absolute terms."""
-    limits: tuple[float, ...]
-    """Their limits in SI units, unrounded."""
+    """The same in absolute terms, every digit."""
     workload: Workload
     ranking: tuple[Ranked, ...]
     """Lowest loss first."""
@@ -53,8 +55,8 @@ class SearchRecord:
 
     @property
     def absolute_budgets(self) -> tuple[Budget, ...]:
-        """The budgets with their unrounded limits."""
-        return _absolute(self.resolved, self.limits)
+        """The budgets as values."""
+        return tuple(map(Budget.parse, self.resolved))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +67,15 @@ class VerifiedRecord:
     target: Target
     workload: Workload
     budgets: tuple[str, ...]
-    limits: tuple[float, ...]
+    """In absolute terms, every digit."""
     predicted: dict[str, Estimate]
     measurement: Measurement
     misses: tuple[Measurement, ...] = ()
 
     @property
     def absolute_budgets(self) -> tuple[Budget, ...]:
-        """The budgets with their unrounded limits."""
-        return _absolute(self.budgets, self.limits)
+        """The budgets as values."""
+        return tuple(map(Budget.parse, self.budgets))
 
 
 def write_record(path: Path, record: SearchRecord | VerifiedRecord) -> None:
@@ -94,8 +96,3 @@ def read_record(path: Path) -> SearchRecord | VerifiedRecord:
         raise InputError(
             f"{path} must be written by search or verify, but is not ({exc}); search again."
         ) from exc
-
-
-def _absolute(texts: Sequence[str], limits: Sequence[float]) -> tuple[Budget, ...]:
-    pairs = zip(texts, limits, strict=True)
-    return tuple(dataclasses.replace(Budget.parse(text), limit=limit) for text, limit in pairs)

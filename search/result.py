@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fleetfit import InputError, LayerTable, Metric
 from search.candidate import Candidate
@@ -11,7 +11,7 @@ from search.cost import Estimate
 from search.feasibility import Feasibility
 from search.problem import Problem
 
-__all__ = ["Evaluated", "SearchResult", "non_dominated", "price", "quality_drop", "reprice"]
+__all__ = ["Evaluated", "SearchResult", "non_dominated", "price", "quality_drop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,21 +93,6 @@ def quality_drop(loss: float, source_loss: float) -> float:
             f"{source_loss:.3g}: use a loss that the source model does not reach perfectly."
         )
     return (loss - source_loss) / source_loss
-
-
-def reprice(result: SearchResult, problem: Problem) -> SearchResult:
-    """The same candidates under other cost models or budgets, as after relearning."""
-    source_loss = min(e.loss for e in result.source)
-
-    def again(found: Evaluated) -> Evaluated:
-        costs, excess = price(found.candidate, problem, loss=found.loss, source_loss=source_loss)
-        return replace(found, costs=costs, excess=excess)
-
-    return replace(
-        result,
-        evaluated=tuple(again(e) for e in result.evaluated),
-        source=tuple(again(e) for e in result.source),
-    )
 
 
 def price(

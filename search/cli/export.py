@@ -11,11 +11,13 @@ import typer
 from rich.markup import escape
 
 from fleetfit import Budget, InputError, to_json
+from fleetfit.files import check_new
 from search.cli.console import mib, ms, percent, progress, result, say, table
 from search.cli.options import (
     AsJson,
     Batch,
     SeqLen,
+    StoreUrl,
     Threads,
     budgets_of,
     targets_of,
@@ -35,6 +37,7 @@ def export(
     target: Annotated[
         str | None, typer.Option(help="RUNTIME-PRECISION, where there is no verified.json.")
     ] = None,
+    store: StoreUrl = "fleetfit.db",
     threads: Threads = None,
     budget: Annotated[
         list[str] | None, typer.Option(help="Where there is no verified.json.")
@@ -53,11 +56,14 @@ def export(
 ) -> None:
     """Emit ONNX, check it against PyTorch, measure it here, and write a bundle.
 
-    Exit code 3, and no bundle, where the exported model misses a budget when measured.
+    Exit code 3, and no bundle, where the exported model misses a budget when measured: then
+    verify --next finds the next candidate to fine-tune.
     """
     from devices import describe
+    from profiler import Store
     from search.bundling import Order, make_bundle
 
+    check_new(out)
     device = describe()
     if verified is not None:
         record = read_record(verified)
@@ -76,8 +82,9 @@ def export(
     order = dataclasses.replace(
         order, test=test, columns=(text_column, label_column), source_accuracy=source_accuracy
     )
+    opened = Store(store)
     with progress("exporting") as report:
-        made = make_bundle(model, out, order=order, device=device, progress=report)
+        made = make_bundle(model, out, order=order, measured=opened.put, progress=report)
     columns = ("bundle", "target", "p50", "95 % upper", "memory", "parity", "accuracy")
     row = (
         str(out),

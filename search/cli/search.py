@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleetfit import Budget, DeviceInfo, InputError, Measurement, Metric, Target, Workload, dumps
-from fleetfit.files import write_text
+from fleetfit import (
+    Budget,
+    DeviceInfo,
+    Head,
+    InputError,
+    Measurement,
+    Metric,
+    Target,
+    Workload,
+)
+from fleetfit.files import check_new
 from search.cli.console import mib, ms, percent, progress, result, table
 from search.cli.options import (
     AsJson,
@@ -32,9 +41,10 @@ from search.record import Ranked, SearchRecord, write_record
 from search.report import result_rows
 
 if TYPE_CHECKING:
+    from profiler import Store
     from search.feasibility import Feasibility
     from search.problem import Problem
-    from search.result import SearchResult
+    from search.result import Evaluated, SearchResult
     from supernet.checkpoint import Checkpoint
     from supernet.quality import HiddenLoss
 
@@ -42,12 +52,12 @@ __all__ = ["search"]
 
 _SourceValues = dict[Target, dict[Metric, float]]
 _LEARNED: tuple[Metric, ...] = ("latency_p50", "latency_p90", "memory")
-_KEPT = 40  # candidates that a record keeps for verification
+_KEPT = 40  # candidates that a record keeps for verification, beside the front
 
 
 def search(
     supernet: SupernetPath,
-    out: Annotated[Path, typer.Argument(help="Directory for search.json and winner.json.")],
+    out: Annotated[Path, typer.Argument(help="New directory for search.json.")],
     predictors: Annotated[Path, typer.Option(help="Directory that learn wrote.")],
     budget: Budgets,
     text: Annotated[
@@ -67,8 +77,9 @@ def search(
 ) -> None:
     """Find the best sub-network and target within the budgets, by prediction.
 
-    Quality is the distance of a sub-network's sentence vectors to the source's on unlabelled
-    text. Exit code 3 where nothing can fit; verify then measures what was found.
+    Quality is the distance of a sub-network's hidden states to the source's on unlabelled text.
+    A quality_drop budget is of the task's metric, so export judges it. Exit code 3 where nothing
+    can fit; verify then measures what was found.
     """
     from devices import describe
     from profiler import Store
@@ -79,6 +90,7 @@ def search(
     from search.settings import SearchSettings
     from supernet import checkpoint
 
+    check_new(out)
     asked = budgets_of(budget)
     device = describe()
     targets = targets_of(target, device, threads)
@@ -88,8 +100,7 @@ def search(
     workload = workload_of(batch, seq_len)
     opened = Store(store)
     source = source_values(space, targets, costs, workload)
-    measured = opened.measurements(device_class=device.device_class)
-    _prefer_measured(source, measured, largest=space.largest().cost_id, workload=workload)
+    _prefer_measured(source, _usable(opened, device), space.largest().cost_id, workload)
     resolved = resolve_budgets(asked, source)
     problem = Problem(
         space=space,
@@ -100,17 +111,14 @@ def search(
         workload=workload,
     )
     loss = _quality(loaded, text, text_column, sentences)
-    cached = CachedQuality(
-        lambda pairs: loss([(a.with_head(loaded.supernet.space.source.head), p) for a, p in pairs]),
-        store=opened,
-        key=f"{loaded.sha256[:16]}-{loss.data_id}",
-    )
+    cached = CachedQuality(loss, store=opened, key=f"{loaded.sha256[:16]}-{loss.data_id}")
     settings = SearchSettings(evaluations=evaluations, seed=seed)
     _show_feasibility(feasibility(problem, samples=settings.samples, seed=settings.seed), problem)
     with progress("searching") as report:
         found = run_search(
             problem,
-            cached,
+            # Quality belongs to the body: one evaluation serves every head.
+            lambda pairs: cached([(a.with_head(Head()), p) for a, p in pairs]),
             settings=settings,
             progress=lambda done, total, best: report(done, total, f"loss {best:.4f}"),
         )
@@ -118,8 +126,15 @@ def search(
     result(_write(found, problem, (tuple(budget), resolved), out), as_json=json)
 
 
+def _usable(store: Store, device: DeviceInfo) -> list[Measurement]:
+    """Undisturbed survey rows of this machine as it is now."""
+    rows = store.measurements(device_class=device.device_class, protocol="survey")
+    current = device.versions.items()
+    return [r for r in rows if r.status == "ok" and r.versions.items() <= current]
+
+
 def _prefer_measured(
-    source: _SourceValues, rows: Sequence[Measurement], *, largest: str, workload: Workload
+    source: _SourceValues, rows: Sequence[Measurement], largest: str, workload: Workload
 ) -> None:
     """Put what the source model (of ``cost_id`` ``largest``) measured in place of predictions."""
     for row in rows:
@@ -146,23 +161,27 @@ def _write(
     asked, resolved = budgets
     record = SearchRecord(
         budgets=asked,
-        resolved=tuple(map(str, resolved)),
-        limits=tuple(b.limit for b in resolved),
+        resolved=tuple(b.exact for b in resolved),
         workload=problem.workload,
-        ranking=tuple(Ranked.of(e) for e in found.ranking[:_KEPT]),
+        ranking=tuple(map(Ranked.of, _kept(found))),
         source=tuple(Ranked.of(e) for e in found.source),
     )
     write_record(out / "search.json", record)
     best = found.winner
-    write_text(out / "winner.json", dumps(best.candidate.architecture) + "\n")
     return {
         "network": best.candidate.architecture.summary(),
         "target": str(best.candidate.target),
         "loss": best.loss,
         "predicted_latency_s": best.latency_s,
-        "budgets": list(record.resolved),
+        "limits": {b.metric: b.limit for b in resolved},
         "search": str(out / "search.json"),
     }
+
+
+def _kept(found: SearchResult) -> list[Evaluated]:
+    """The best by loss, and the front: something faster must be left after misses."""
+    front = set(map(id, found.front))
+    return [e for i, e in enumerate(found.ranking) if i < _KEPT or id(e) in front]
 
 
 def _predictors(path: Path, device: DeviceInfo) -> Costs:
@@ -198,7 +217,7 @@ def _quality(loaded: Checkpoint, text: Path, column: str, count: int) -> HiddenL
     tokenizer = load_tokenizer(loaded.tokenizer_path)
     length = min(128, loaded.config.source.embedding.max_positions)
     batches = quality.sentences(lines[::step], tokenizer, max_length=length)
-    return quality.HiddenLoss(loaded.supernet, batches, of="pooled")
+    return quality.HiddenLoss(loaded.supernet, batches)
 
 
 def _show_feasibility(rows: Sequence[Feasibility], problem: Problem) -> None:
@@ -218,10 +237,9 @@ def _show_feasibility(rows: Sequence[Feasibility], problem: Problem) -> None:
 
 
 def _show_found(found: SearchResult, problem: Problem) -> None:
-    names = {"winner": "winner", "uniform": "uniform", "front": "front", "source": "source"}
     lines = [
         (
-            names[row.role],
+            row.role,
             row.candidate.architecture.summary(),
             str(row.candidate.target),
             f"{row.loss:.4f}",

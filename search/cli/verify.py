@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +20,9 @@ from fleetfit.files import write_text
 from search.candidate import Candidate
 from search.cli.console import mib, ms, progress, result, table
 from search.cli.options import AsJson, StoreUrl
+from search.corrections import verify_ranked
 from search.record import Ranked, SearchRecord, VerifiedRecord, read_record, write_record
-from search.verify import Measured, measured_value, verify_candidates
+from search.verify import Verified, measured_value
 
 __all__ = ["verify"]
 
@@ -31,22 +30,25 @@ __all__ = ["verify"]
 def verify(
     what: Annotated[Path, typer.Argument(help="A directory that search wrote, or a bundle.")],
     store: StoreUrl = "fleetfit.db",
+    next_one: Annotated[
+        bool, typer.Option("--next", help="Go on after the candidate in verified.json.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Measure on this machine whether the budgets are kept (verify protocol, about 20 s each).
 
     After a search: its candidates, best first, at most five; the first that keeps every budget
-    goes to verified.json and winner.json. A bundle: the exported model itself. Exit code 3 where
-    a budget is missed.
+    goes to verified.json and winner.json; every measurement joins the store, and learn uses it.
+    A bundle: the exported model itself. Exit code 3 where a budget is missed.
     """
     if (what / "manifest.json").exists():
         summary = _verify_bundle(what)
     else:
-        summary = _verify_search(what, store)
+        summary = _verify_search(what, store, next_one=next_one)
     result(summary, as_json=json)
 
 
-def _verify_search(path: Path, store_url: str) -> dict[str, object]:
+def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, object]:
     from devices import describe
     from profiler import Store
     from profiler import verify as measure
@@ -60,8 +62,7 @@ def _verify_search(path: Path, store_url: str) -> dict[str, object]:
         raise InputError(f"{path / 'search.json'} must be written by search, but is not.")
     budgets = record.absolute_budgets
     device, store = describe(), Store(store_url)
-    ranked = {Candidate(architecture=r.architecture, target=r.target): r for r in record.ranking}
-    misses: list[Measurement] = []
+    ranked = _after(record, path / "verified.json") if next_one else record.ranking
     with progress("verifying") as report:
 
         def measured(candidate: Candidate) -> Measurement:
@@ -70,21 +71,17 @@ def _verify_search(path: Path, store_url: str) -> dict[str, object]:
             store.put(found)
             return found
 
-        def learned(candidate: Candidate, found: Measurement) -> list[Candidate]:
-            misses.append(found)
-            return _corrected(ranked, candidate, found, budgets)
-
-        passed = verify_candidates(list(ranked), measured, budgets, learned=learned)
-    chosen = ranked[passed.winner.candidate]
-    _show_verified(passed.winner, [m.measurement for m in passed.misses], chosen, record)
+        passed = verify_ranked(ranked, measured, budgets)
+    known = {r.candidate: r for r in record.ranking}
+    chosen, found = known[passed.winner.candidate], passed.winner.measurement
+    _show_verified(passed, known, record)
     verified = VerifiedRecord(
         architecture=chosen.architecture,
         target=chosen.target,
         workload=record.workload,
         budgets=record.resolved,
-        limits=record.limits,
         predicted=chosen.costs,
-        measurement=passed.winner.measurement,
+        measurement=found,
         misses=tuple(m.measurement for m in passed.misses),
     )
     write_record(path / "verified.json", verified)
@@ -93,62 +90,59 @@ def _verify_search(path: Path, store_url: str) -> dict[str, object]:
         "network": chosen.architecture.summary(),
         "target": str(chosen.target),
         "predicted_latency_s": chosen.costs["latency_p50"].mean,
-        "measured_latency_s": passed.winner.measurement.latency_p50_s,
-        "measured_upper_s": passed.winner.measurement.interval_s()[1],
-        "measured_memory_bytes": passed.winner.measurement.memory_bytes,
-        "budgets": list(record.resolved),
-        "limits": list(record.limits),
+        "measured_latency_s": found.latency_p50_s,
+        "measured_upper_s": found.interval_s()[1],
+        "measured_memory_bytes": found.memory_bytes,
+        "limits": {b.metric: b.limit for b in budgets},
         "tries": len(passed.misses) + 1,
     }
+
+
+def _after(record: SearchRecord, path: Path) -> tuple[Ranked, ...]:
+    """The ranking without what was verified before, and what missed on the way there."""
+    before = read_record(path)
+    if not isinstance(before, VerifiedRecord):
+        raise InputError(f"{path} must be written by verify, but is not; verify without --next.")
+    tried = {Candidate(architecture=before.architecture, target=before.target)}
+    for miss in before.misses:
+        query = miss.job.query
+        tried.add(Candidate(architecture=query.architecture, target=query.target))
+    left = tuple(r for r in record.ranking if r.candidate not in tried)
+    if not left:
+        raise InfeasibleError(
+            "A candidate must be left after those measured before, but none is; search again with "
+            "a higher limit."
+        )
+    return left
 
 
 def _query(candidate: Candidate, workload: Workload) -> Query:
     return Query(architecture=candidate.architecture, target=candidate.target, workload=workload)
 
 
-def _corrected(
-    ranked: dict[Candidate, Ranked],
-    missed: Candidate,
-    found: Measurement,
-    budgets: Sequence[Budget],
-) -> list[Candidate]:
-    """The ranking without those that would miss too, were they as far off as this one.
-
-    What was measured over what was predicted corrects every prediction in that target, upwards
-    only. Where that leaves none, the fastest come first.
-    """
-    predicted = ranked[missed].costs["latency_p50"].mean
-    ratio = max(1.0, found.interval_s()[1] / predicted)
-    limits = [b.limit for b in budgets if b.metric == "latency_p50"]
-    limit = min(limits, default=math.inf)
-
-    def latency(candidate: Candidate) -> float:
-        factor = ratio if candidate.target == missed.target else 1.0
-        return ranked[candidate].costs["latency_p50"].mean * factor
-
-    kept = [c for c in ranked if latency(c) <= limit]
-    return kept or sorted(ranked, key=latency)
-
-
-def _show_verified(
-    winner: Measured, misses: Sequence[Measurement], chosen: Ranked, record: SearchRecord
-) -> None:
-    rows = [
-        (
-            name,
-            m.job.query.architecture.summary(),
-            str(m.job.query.target),
-            ms(chosen.costs["latency_p50"].mean) if name == "passed" else "",
-            ms(m.latency_p50_s),
-            ms(m.interval_s()[1]),
-            mib(m.memory_bytes),
-            m.status,
+def _show_verified(passed: Verified, known: dict[Candidate, Ranked], record: SearchRecord) -> None:
+    rows: list[tuple[str, ...]] = []
+    for name, one in [*(("missed", m) for m in passed.misses), ("passed", passed.winner)]:
+        found = one.measurement
+        rows.append(
+            (
+                name,
+                one.candidate.architecture.summary(),
+                str(one.candidate.target),
+                ms(known[one.candidate].costs["latency_p50"].mean),
+                ms(found.latency_p50_s),
+                ms(found.interval_s()[1]),
+                mib(found.memory_bytes),
+                found.status,
+            )
         )
-        for name, m in [*(("missed", m) for m in misses), ("passed", winner.measurement)]
-    ]
+    for source in record.source:
+        predicted = ms(source.costs["latency_p50"].mean)
+        name, target = source.architecture.summary(), str(source.target)
+        rows.append(("source", name, target, predicted, "-", "-", "-", "-"))
     columns = ("", "network", "target", "predicted", "p50", "95 % upper", "memory", "status")
-    title = f"Measured in three fresh processes, {record.workload}, {', '.join(record.resolved)}"
-    table(title, columns, rows)
+    limits = ", ".join(map(str, record.absolute_budgets))
+    table(f"Measured in three fresh processes, {record.workload}, {limits}", columns, rows)
 
 
 def _verify_bundle(path: Path) -> dict[str, object]:

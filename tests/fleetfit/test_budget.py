@@ -17,8 +17,8 @@ metrics: st.SearchStrategy[Metric] = st.sampled_from(get_args(Metric))
 units = {
     "latency_p50": ["us", "ms", "s", "%"],
     "latency_p90": ["us", "ms", "s", "%"],
-    "memory": ["KiB", "MiB", "GiB", "KB", "MB", "GB", "%"],
-    "size": ["KiB", "MiB", "GiB", "KB", "MB", "GB", "%"],
+    "memory": ["B", "KiB", "MiB", "GiB", "KB", "MB", "GB", "%"],
+    "size": ["B", "KiB", "MiB", "GiB", "KB", "MB", "GB", "%"],
     "params": ["", "K", "M", "B", "%"],
     "throughput": ["/s", "%"],
     "quality_drop": ["%"],
@@ -158,3 +158,8 @@ def test_excess_is_relative_to_the_limit_and_positive_where_missed() -> None:
     lower = Budget.parse("throughput>=200/s")
     assert lower.excess(100) == pytest.approx(0.5)
     assert lower.excess(300) == pytest.approx(-0.5)
+
+
+@given(budgets())
+def test_the_exact_text_reads_back_as_the_same_budget(budget: Budget) -> None:
+    assert Budget.parse(budget.exact) == budget

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetfit import InputError, SurroundingsError
-from fleetfit.files import new_directory, read_text, sha256_of, write_bytes, write_text
+from fleetfit.files import check_new, new_directory, read_text, sha256_of, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -130,6 +130,19 @@ def test_a_directory_that_holds_something_is_not_replaced(tmp_path: Path) -> Non
         ):
             pytest.fail("the block must not run")
     assert read_text(tmp_path / "bundle" / "old", "A note") == "old"
+
+
+def test_a_new_place_is_checked_and_left_alone(tmp_path: Path) -> None:
+    write_text(tmp_path / "full" / "old", "old")
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "full", tmp_path / "full" / "old"):
+        with pytest.raises(InputError, match="must be a new or empty directory"):
+            check_new(path)
+    with pytest.raises(InputError, match="old is a file"):
+        check_new(tmp_path / "full" / "old" / "deep" / "inside")
+    check_new(tmp_path / "empty")
+    check_new(tmp_path / "deep" / "absent")
+    assert names(tmp_path) == ["empty", "full"]
 
 
 def test_reading_names_what_is_wrong(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetfit import InputError, Target, Workload
+from fleetfit import Budget, InputError, Target, Workload
 from search.cost import Estimate
 from search.record import Ranked, SearchRecord, read_record, write_record
 from tests.conftest import build_tiny_source
@@ -19,8 +19,7 @@ def record() -> SearchRecord:
     )
     return SearchRecord(
         budgets=("latency_p50<=50%",),
-        resolved=("latency_p50<=1.235ms",),
-        limits=(0.0012345678,),
+        resolved=(Budget.parse("latency_p50<=1.2345678ms").exact,),
         workload=Workload(seq_len=16),
         ranking=(one,),
         source=(one,),
@@ -34,7 +33,7 @@ def test_a_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_budgets_keep_their_unrounded_limits() -> None:
     (budget,) = record().absolute_budgets
-    assert budget.limit == 0.0012345678
+    assert budget == Budget.parse("latency_p50<=1.2345678ms")
     assert str(budget) == "latency_p50<=1.235ms"
 
 
