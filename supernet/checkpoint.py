@@ -22,7 +22,7 @@ from fleetfit.weights import weight_shapes
 from supernet.model import Supernet
 from supernet.spaces import CheckpointConfig, ElasticSpace, read_config
 
-__all__ = ["Checkpoint", "load", "load_tokenizer", "read_safetensors", "save"]
+__all__ = ["Checkpoint", "load", "load_tokenizer", "read_safetensors", "save", "write_config"]
 
 _WEIGHTS, _CONFIG, _TOKENIZER = "supernet.safetensors", "config.json", "tokenizer.json"
 
@@ -57,8 +57,13 @@ def save(
     tensors["stream_order"] = torch.as_tensor(np.asarray(order), dtype=torch.int32)
     with new_directory(path) as new:
         write_bytes(new / _WEIGHTS, to_bytes(tensors))
-        write_text(new / _CONFIG, dumps(config) + "\n")
+        write_config(new, config)
         shutil.copyfile(tokenizer, new / _TOKENIZER)
+
+
+def write_config(path: Path, config: CheckpointConfig) -> None:
+    """Replace ``config.json`` of the checkpoint directory ``path``, atomically."""
+    write_text(path / _CONFIG, dumps(config) + "\n")
 
 
 def load(path: Path) -> Checkpoint:

@@ -45,8 +45,8 @@ class FinetuneConfig:
         """Counts and rates are positive."""
         if min(self.epochs, self.batch_size, self.patience) < 1 or self.max_length < 3:
             raise InputError("Epochs, batch size and patience must be >= 1, max_length >= 3.")
-        if self.learning_rate <= 0 or not 0 <= self.dropout < 1:
-            raise InputError("`learning_rate > 0` and `0 <= dropout < 1` must hold.")
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.dropout < 1:
+            raise InputError("`learning_rate > 0` (finite) and `0 <= dropout < 1` must hold.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,8 +89,19 @@ def finetune(
 
     The second part is the dev split that decides which epoch is best.
     """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # for dropout, which has no generator of its own
+        return _train(network, parts, tokenizer, config, progress)
+
+
+def _train(
+    network: EncoderNetwork,
+    parts: tuple[LabelledTexts, LabelledTexts],
+    tokenizer: object,
+    config: FinetuneConfig,
+    progress: Progress | None,
+) -> FinetuneResult:
     train, dev = parts
-    torch.manual_seed(config.seed)  # for dropout, which has no generator of its own
     rng = np.random.default_rng(config.seed)
     network.dropout = config.dropout
     rows = encode_texts(train.texts, tokenizer, max_length=config.max_length)

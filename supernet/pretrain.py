@@ -2,7 +2,7 @@
 
 Each step trains the largest, the smallest and random members on the same batch (Yu & Huang 2019).
 Everything random follows from (seed, step), so a run goes on from its last state to the same
-result.
+result; the state is bound to the text, the teacher and the starting weights it came from.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from fleetfit.architecture import Architecture, Head
 from fleetfit.codec import to_json
 from fleetfit.errors import InputError, SurroundingsError
 from fleetfit.files import write_text
+from supernet.digests import digest_of_stream, digest_of_tensors
 from supernet.forward import Batch, Encoder
 from supernet.masking import corrupt, masked_lm_loss
 from supernet.model import Supernet
@@ -64,13 +65,19 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         """Counts and rates are positive, and there is a loss."""
-        sizes = (self.tokens, self.batch_tokens, self.learning_rate, *self.seq_lens)
-        if min(sizes) <= 0 or min(self.seq_lens) < 3 or self.head_tokens < 0:
-            raise InputError("Tokens, lengths and learning rate must be above 0, one is not.")
-        if min(self.hidden_weight, self.masked_lm_weight) < 0 or not (
-            self.hidden_weight + self.masked_lm_weight > 0
-        ):
+        sizes = (self.tokens, self.batch_tokens, self.learning_rate, self.head_learning_rate)
+        if not all(0 < size < math.inf for size in sizes) or self.head_tokens < 0:
+            raise InputError("Tokens and learning rates must be above 0 and finite, one is not.")
+        if not self.seq_lens or min(self.seq_lens) < 3 or self.batch_tokens < max(self.seq_lens):
+            raise InputError(
+                "Sequences must have at least 3 tokens and fit into the tokens of a step, but got "
+                f"lengths {_listed(self.seq_lens)} and {self.batch_tokens} tokens a step."
+            )
+        weights = (self.hidden_weight, self.masked_lm_weight)
+        if not all(0 <= weight < math.inf for weight in weights) or not sum(weights):
             raise InputError("Loss weights must be >= 0 and one above 0, but they are not.")
+        if min(self.random_members, self.seed) < 0:
+            raise InputError("Random members and the seed must be >= 0, but one is below.")
 
     @property
     def head_steps(self) -> int:
@@ -111,8 +118,15 @@ class Pretraining:
     ) -> None:
         """The teacher is a frozen copy of the largest member as ``supernet`` is now.
 
-        ``special_ids``: of [MASK], [PAD], [UNK]. Raises InputError for a corpus below one batch.
+        ``special_ids``: of [MASK], [PAD], [UNK]. Raises InputError for a corpus below one batch
+        and for sequences longer than the model's positions.
         """
+        positions = supernet.space.source.embedding.max_positions
+        if max(config.seq_lens) > positions:
+            raise InputError(
+                f"Sequences must have at most the model's {positions} positions, but got lengths "
+                f"{_listed(config.seq_lens)}."
+            )
         self.supernet, self.stream, self.config = supernet, stream, config
         self.directory, self.special = directory, special_ids
         largest = supernet.space.largest()
@@ -122,6 +136,11 @@ class Pretraining:
             _groups(self.named, config.weight_decay), betas=(0.9, 0.98), fused=True
         )
         self.step = 0
+        self._inputs = {  # by digest; a state must come from the same
+            "text": digest_of_stream(stream, special_ids),
+            "teacher": digest_of_tensors(self.teacher.named_weights()),
+            "starting weights": digest_of_tensors(self.named),
+        }
         if any(stream.windows(n) * n < config.batch_tokens for n in config.seq_lens):
             raise InputError(
                 f"A corpus must hold at least one batch of {config.batch_tokens} tokens, "
@@ -133,12 +152,13 @@ class Pretraining:
         if teacher.arch != self.teacher.arch:
             raise InputError("A teacher must have the sizes of the supernet's source, but has not.")
         self.teacher = teacher.requires_grad_(False)
+        self._inputs["teacher"] = digest_of_tensors(teacher.named_weights())
 
     def run(
         self,
         *,
         until: int | None = None,
-        save_every_s: float = 300.0,
+        save_every_s: float = 60.0,
         progress: Progress | None = None,
     ) -> None:
         """Train to the end (or to step ``until``), saving state on the way and at the end."""
@@ -276,27 +296,33 @@ class Pretraining:
             write_text(path, "\n".join(["step,name,loss", *kept]) + "\n")
 
     def save_state(self) -> None:
-        """Write ``state.safetensors``: weights, optimizer moments, step and configuration."""
+        """Write ``state.safetensors``: weights, optimizer moments, step, settings, digests."""
         tensors = {f"weights.{n}": p.detach() for n, p in self.named.items()}
         for name, parameter in self.named.items():
             for part, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"{part}.{name}"] = value.detach().float()
-        metadata = {"step": str(self.step), "config": json.dumps(_plain(self.config))}
+        metadata = {
+            "step": str(self.step),
+            "config": json.dumps(_plain(self.config)),
+            "inputs": json.dumps(self._inputs),
+        }
         temporary = self.directory / ".state.safetensors"
         try:
             save_file({n: t.contiguous() for n, t in tensors.items()}, temporary, metadata)
             temporary.replace(self.directory / "state.safetensors")
         except Exception as exc:  # safetensors raises its own kind for a full disk
-            temporary.unlink(missing_ok=True)
             raise SurroundingsError(
                 f"The state must be written to {self.directory}, but: {exc}; free space, the run "
                 "goes on from the state before."
             ) from exc
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def resume(self) -> bool:
         """Go on from ``state.safetensors`` where there is one; says whether there was.
 
-        Raises InputError for a state of another configuration or a damaged one.
+        Raises InputError for a state of other settings, text, teacher or starting weights, and
+        for a damaged one.
         """
         path = self.directory / "state.safetensors"
         if not path.exists():
@@ -307,16 +333,26 @@ class Pretraining:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except Exception as exc:  # safetensors raises its own kind
             raise InputError(f"{path} must be a whole state file, but: {exc}.") from exc
-        if json.loads(metadata.get("config", "null")) != _plain(self.config):
-            raise InputError(
-                f"{path} must come from the same settings, but they differ; give those of the "
-                "first start or another directory."
-            )
+        self._check_same(path, metadata)
         try:
             self._restore(tensors, int(metadata["step"]))
         except (KeyError, RuntimeError, ValueError) as exc:
             raise InputError(f"{path} must hold the whole state, but: {exc!r}.") from exc
         return True
+
+    def _check_same(self, path: Path, metadata: dict[str, str]) -> None:
+        try:
+            config = json.loads(metadata.get("config", "null"))
+            inputs = dict(json.loads(metadata.get("inputs", "{}")))
+        except (ValueError, TypeError) as exc:
+            raise InputError(f"{path} must say what it came from, but: {exc}.") from exc
+        odd = [] if config == _plain(self.config) else ["settings"]
+        odd += [what for what, ours in self._inputs.items() if inputs.get(what) != ours]
+        if odd:
+            raise InputError(
+                f"{path} must come from the same {odd[0]}, but got others; give those of the first "
+                "start or another directory."
+            )
 
     def _restore(self, tensors: dict[str, Tensor], step: int) -> None:
         with torch.no_grad():
@@ -340,7 +376,10 @@ def _groups(named: dict[str, Tensor], decay: float) -> list[dict[str, object]]:
     ]
 
 
-def _plain(config: PretrainConfig) -> dict[str, object]:
+def _listed(lengths: tuple[int, ...]) -> str:
+    return ",".join(map(str, lengths)) or "none"
 
+
+def _plain(config: PretrainConfig) -> dict[str, object]:
     data: dict[str, object] = to_json(config)
     return data

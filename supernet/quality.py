@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from fleetfit.architecture import Architecture
+from fleetfit.errors import InputError
 from fleetfit.query import Precision
-from supernet.forward import Batch, pool
+from supernet.forward import Batch
 from supernet.model import Supernet
 from supernet.network import EncoderNetwork
 from supernet.text import TokenStream
@@ -26,10 +25,9 @@ __all__ = ["HiddenLoss", "pad", "sentences", "windows"]
 
 
 class HiddenLoss:
-    """Squared distance to the source's last hidden states over their variance.
+    """Squared distance to the source's last hidden states over their variance, token by token.
 
-    0: equal to the source; 1: no better than the mean state. States are compared token by token,
-    or (``of="pooled"``) after mean pooling, which is what sentence heads see. Lower is better.
+    0: equal to the source; 1: no better than the mean state. Lower is better.
     """
 
     def __init__(
@@ -38,24 +36,48 @@ class HiddenLoss:
         batches: Sequence[Batch],
         *,
         teacher: EncoderNetwork | None = None,
-        of: Literal["tokens", "pooled"] = "tokens",
     ) -> None:
-        """``teacher``: a network of the source's sizes; the largest member where not given."""
+        """``teacher``: a network of the source's sizes; the largest member where not given.
+
+        Raises InputError without batches, for sequences longer than the model's positions, and
+        for a teacher of other sizes.
+        """
         largest = supernet.space.largest()
         teacher = teacher or EncoderNetwork.of(largest, supernet.extract(largest))
-        self.supernet, self.batches, self.of = supernet, list(batches), of
+        self.supernet, self.batches = supernet, list(batches)
+        self._check(teacher)
         with torch.no_grad():
             self._targets = [
-                self._view(teacher(b.input_ids, b.attention_mask, b.token_type_ids).hidden, b)
+                teacher(b.input_ids, b.attention_mask, b.token_type_ids).hidden
                 for b in self.batches
             ]
-        states = torch.cat([self._flat(t, b) for t, b in zip(self._targets, batches, strict=True)])
+        kept = [
+            t[b.attention_mask.bool()] for t, b in zip(self._targets, self.batches, strict=True)
+        ]
+        states = torch.cat(kept)
         self._variance = float((states - states.mean(dim=0)).square().mean())
+
+    def _check(self, teacher: EncoderNetwork) -> None:
+        largest = self.supernet.space.largest()
+        if not self.batches:
+            raise InputError("A loss must be taken over at least one text, but there is none.")
+        length = max(b.input_ids.shape[1] for b in self.batches)
+        positions = largest.embedding.max_positions
+        if length > positions:
+            raise InputError(
+                f"Sequences must have at most the model's {positions} positions, but one "
+                f"has {length} tokens."
+            )
+        if teacher.arch != largest:
+            raise InputError(
+                f"A teacher must have the sizes of the supernet's source, {largest.summary()}, "
+                f"but is {teacher.arch.summary()}."
+            )
 
     @property
     def data_id(self) -> str:
-        """16 hexadecimal digits over the inputs and the kind; part of a cache's key."""
-        sha = hashlib.sha256(self.of.encode())
+        """16 hexadecimal digits over the inputs and the kind of loss; part of a cache's key."""
+        sha = hashlib.sha256(b"tokens")
         for batch in self.batches:
             sha.update(repr(tuple(batch.input_ids.shape)).encode())
             for part in (batch.input_ids, batch.attention_mask, batch.token_type_ids):
@@ -72,23 +94,26 @@ class HiddenLoss:
         for batch, target in zip(self.batches, self._targets, strict=True):
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, precision == "bf16"):
                 hidden = self.supernet.readout(arch, self.supernet(batch, arch).hidden)
-            error = (self._view(hidden.float(), batch) - target).square().mean(dim=-1)
-            if self.of == "tokens":
-                mask = batch.attention_mask
-                error = (error * mask).sum(dim=1) / mask.sum(dim=1)
+            error = (hidden.float() - target).square().mean(dim=-1)
+            mask = batch.attention_mask
+            error = (error * mask).sum(dim=1) / mask.sum(dim=1)
             losses.append(error.double().numpy() / self._variance)
         return np.concatenate(losses)
 
-    def _view(self, hidden: Tensor, batch: Batch) -> Tensor:
-        return pool(hidden, batch.attention_mask, "mean") if self.of == "pooled" else hidden
-
-    def _flat(self, target: Tensor, batch: Batch) -> Tensor:
-        return target if self.of == "pooled" else target[batch.attention_mask.bool()]
-
 
 def windows(stream: TokenStream, *, count: int, seq_len: int, batch_size: int = 32) -> list[Batch]:
-    """``count`` windows (or all there are) spread evenly over a text, in batches."""
+    """``count`` windows (or all there are) spread evenly over a text, in batches.
+
+    Raises InputError where the text is shorter than one window.
+    """
+    if count < 1:
+        raise InputError(f"`count >= 1` must hold for windows, but got {count}.")
     total = stream.windows(seq_len)
+    if total < 1:
+        raise InputError(
+            f"A text must hold at least one window of {seq_len} tokens, but this one has "
+            f"{len(stream.tokens)} tokens; give more text or shorter windows."
+        )
     rows = np.unique(np.linspace(0, total - 1, min(count, total)).astype(np.int64))
     chunks = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     return [Batch.of(torch.from_numpy(stream.batch(chunk, seq_len))) for chunk in chunks]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fleetfit.errors import InputError
 
-__all__ = ["TokenStream", "read_lines", "read_tokens", "restore_wikitext"]
+__all__ = ["TokenStream", "ids_of", "read_lines", "read_tokens", "restore_wikitext"]
 
 _WIKITEXT_MARKS = ((" @-@ ", "-"), (" @,@ ", ","), (" @.@ ", "."), ("<unk>", "[UNK]"))
 
@@ -54,16 +54,22 @@ def restore_wikitext(lines: Iterable[str]) -> Iterator[str]:
             yield line
 
 
+Ids = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TokenStream:
     """Body tokens of a text end to end, cut into windows of [CLS] body [SEP]."""
 
-    tokens: npt.NDArray[np.uint16]
+    tokens: Ids
+    """16 bits each, or 32 where the vocabulary needs them."""
     cls_id: int
     sep_id: int
 
     def windows(self, seq_len: int) -> int:
         """How many windows of ``seq_len`` tokens there are."""
+        if seq_len < 3:
+            raise InputError(f"A window must have at least 3 tokens, but got {seq_len}.")
         return len(self.tokens) // (seq_len - 2)
 
     def batch(self, rows: Sequence[int] | npt.NDArray[np.int64], seq_len: int) -> npt.NDArray[Any]:
@@ -76,23 +82,27 @@ class TokenStream:
         return ids
 
 
+def ids_of(tokenizer: Any) -> int:
+    """How many ids a ``tokenizers.Tokenizer`` needs: its largest and one."""
+    return 1 + max(tokenizer.get_vocab().values(), default=-1)
+
+
 def read_tokens(lines: Iterable[str], tokenizer: Any, *, limit: int | None = None) -> TokenStream:
     """Tokenise ``lines``, up to ``limit`` tokens; raises InputError where there are none.
 
-    ``tokenizer``: a ``tokenizers.Tokenizer`` with [CLS] and [SEP] and at most 65,536 entries.
+    ``tokenizer``: a ``tokenizers.Tokenizer`` with [CLS] and [SEP].
     """
-    if tokenizer.get_vocab_size() > 2**16:
-        raise InputError("A tokenizer must have at most 65,536 entries, but this one has more.")
     ends = {name: tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]")}
     lacking = [name for name, found in ends.items() if found is None]
     if lacking:
         raise InputError(f"A tokenizer must have [CLS] and [SEP], but this one lacks {lacking[0]}.")
-    parts: list[npt.NDArray[np.uint16]] = []
+    kind = np.uint16 if ids_of(tokenizer) <= 2**16 else np.uint32
+    parts: list[npt.NDArray[Any]] = []
     count = 0
     source = iter(lines)
     while chunk := list(islice(source, 1000)):
         for encoding in tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-            parts.append(np.array(encoding.ids, dtype=np.uint16))
+            parts.append(np.array(encoding.ids, dtype=kind))
             count += len(parts[-1])
         if limit is not None and count >= limit:
             break

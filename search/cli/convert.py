@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from fleetfit.files import check_new
 from search.cli.console import progress, result, say
 from search.cli.corpus import Texts
 from search.cli.options import AsJson, numbers_of
@@ -29,6 +30,10 @@ def convert(
     heads: Sizes = None,
     ffns: Sizes = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights (SPDX).")] = "unknown",
+    source_name: Annotated[
+        str | None,
+        typer.Option(help="What the checkpoint is, for the provenance. Default: its folder."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Turn a BERT checkpoint into a supernet whose largest member equals it.
@@ -40,7 +45,7 @@ def convert(
     from supernet.spaces import ElasticChoices, read_config
     from supernet.text import read_lines
 
-    choices = ElasticChoices.scaled_to(read_source(source).architecture)
+    check_new(out)
     given = {
         "depths": depths,
         "embedding_widths": embedding_widths,
@@ -51,11 +56,16 @@ def convert(
     changed = {
         name: numbers_of(_option(name), value) for name, value in given.items() if value is not None
     }
-    choices = dataclasses.replace(choices, **changed)
-    with progress("converting"):
+    with progress("converting") as report:
+        report(0, 4, "reading the checkpoint")
+        read = read_source(source)
+        about = About(
+            choices=dataclasses.replace(ElasticChoices.scaled_to(read.architecture), **changed),
+            licences={"weights": licence},
+            provenance={"source": source_name or read.name},
+        )
         lines = chain.from_iterable(read_lines(path) for path in text)
-        about = About(licences={"weights": licence})
-        convert_source(source, out, text=lines, choices=choices, about=about)
+        convert_source(read, out, text=lines, about=about, progress=report)
     space = read_config(out).space
     say(f"{escape(str(out))}: {space.size:.3g} sub-networks of {space.source.summary()}")
     result({"supernet": str(out), "size": space.size}, as_json=json)

@@ -17,11 +17,20 @@ if TYPE_CHECKING:
     from supernet.network import EncoderNetwork
     from supernet.text import TokenStream
 
-__all__ = ["Texts", "largest_of", "read_architecture", "special_ids", "stream_of"]
+__all__ = [
+    "LOSSES",
+    "Texts",
+    "largest_of",
+    "read_architecture",
+    "special_ids",
+    "stream_of",
+    "teacher_of",
+]
 
 Texts = Annotated[
     list[Path], typer.Option("--text", help="UTF-8 text, plain, .xz or .gz; repeat it.")
 ]
+LOSSES = "hidden-state loss, masked-LM loss"  # ends the provenance that evaluate writes
 _SPECIAL = ("[MASK]", "[CLS]", "[SEP]", "[PAD]", "[UNK]")
 
 
@@ -41,6 +50,23 @@ def largest_of(loaded: Checkpoint) -> EncoderNetwork:
 
     arch = loaded.config.space.largest()
     return EncoderNetwork.of(arch, loaded.supernet.extract(arch))
+
+
+def teacher_of(path: Path, loaded: Checkpoint) -> EncoderNetwork:
+    """The source model of the supernet ``path``; InputError where ``loaded`` has another source.
+
+    Hidden states can be compared only where the residual stream has the same order.
+    """
+    from supernet import checkpoint
+
+    teacher = checkpoint.load(path)
+    same = teacher.config.source == loaded.config.source
+    if not same or teacher.stream_order != loaded.stream_order:
+        raise InputError(
+            f"A teacher must be converted together with the supernet it teaches, but {path} comes "
+            "from another conversion."
+        )
+    return largest_of(teacher)
 
 
 def stream_of(

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from fleetfit.files import check_new
 from search.cli.console import percent, progress, result, table
 from search.cli.corpus import read_architecture
-from search.cli.options import AsJson, SupernetPath
+from search.cli.options import MAX_SEED, AsJson, SupernetPath
 
 __all__ = ["finetune"]
 
@@ -28,12 +29,14 @@ def finetune(
     text_column: Column = "text",
     label_column: Column = "label",
     dev_share: Annotated[float, typer.Option(help="Of the training file, for stopping.")] = 0.1,
-    epochs: Annotated[int, typer.Option(help="At most.")] = 6,
+    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 6,
     learning_rate: Annotated[float, typer.Option(help="Peak.")] = 4e-4,
-    batch_size: Annotated[int, typer.Option(help="Texts a step.")] = 32,
-    max_length: Annotated[int, typer.Option(help="Tokens; longer texts are cut.")] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts a step.")] = 32,
+    max_length: Annotated[int, typer.Option(min=3, help="Tokens; longer texts are cut.")] = 128,
     licence: Annotated[str, typer.Option(help="Licence of the training text.")] = "unknown",
-    seed: Annotated[int, typer.Option(help="Of the split, the order and dropout.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, help="Of the split, the order and dropout.")
+    ] = 0,
     json: AsJson = False,
 ) -> None:
     """Train one sub-network on labelled texts, stopping early by a dev split."""
@@ -42,6 +45,7 @@ def finetune(
     from supernet.network import EncoderNetwork
     from supernet.task_model import TaskModel, write_task_model
 
+    check_new(out)
     columns = {"text": text_column, "label": label_column}
     labelled = tasks.read_labelled(train, **columns)
     scored = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,10 @@ import typer
 from rich.markup import escape
 
 from fleetfit import DeviceInfo, InputError, Measurement, Query, to_json
+from fleetfit.files import new_directory
 from search.cli.console import mib, ms, percent, progress, result, say, table
 from search.cli.options import (
+    MAX_SEED,
     AsJson,
     Batch,
     Labels,
@@ -26,9 +29,12 @@ from search.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from predictors import CostMetric, Report
     from profiler import Store
 
 __all__ = ["describe", "learn", "profile"]
+
+_LEARNED: tuple[CostMetric, ...] = ("latency_p50", "latency_p90", "memory")
 
 
 def describe(json: AsJson = False) -> None:
@@ -55,16 +61,19 @@ def describe(json: AsJson = False) -> None:
 def profile(
     supernet: SupernetPath,
     store: StoreUrl = "fleetfit.db",
-    networks: Annotated[int, typer.Option(help="How many sub-networks to measure.")] = 40,
+    networks: Annotated[int, typer.Option(min=1, help="How many sub-networks to measure.")] = 40,
     memory_every: Annotated[
-        int, typer.Option(help="Memory of every k-th network, in a child of its own; 0: none.")
+        int,
+        typer.Option(min=0, help="Memory of every k-th network, in a child of its own; 0: none."),
     ] = 4,
     target: Targets = None,
     threads: Threads = None,
     batch: Batch = 1,
     seq_len: SeqLen = 128,
     labels: Labels = 0,
-    seed: Annotated[int, typer.Option(help="Of the choice, the weights and the order.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, help="Of the choice, the weights and the order.")
+    ] = 0,
     json: AsJson = False,
 ) -> None:
     """Measure sampled sub-networks in every target (survey protocol).
@@ -82,6 +91,11 @@ def profile(
     chosen = plan(space, networks, np.random.default_rng(seed))
     workload = workload_of(batch, seq_len)
     targets = targets_of(target, device, threads)
+    positions = config.source.embedding.max_positions
+    if seq_len > positions:
+        raise InputError(
+            f"--seq-len must be at most {positions} for {supernet}, but got {seq_len}."
+        )
     queries = [Query(architecture=a, target=t, workload=workload) for a in chosen for t in targets]
     settings = SurveySettings(seed=seed, memory_every=memory_every)
     with progress("measuring") as report:
@@ -124,24 +138,13 @@ def learn(
 ) -> None:
     """Learn the cost of sub-networks on this machine from its measurements."""
     from devices import describe as describe_device
-    from fleetfit.files import new_directory
-    from predictors import Report
-    from predictors import learn as fit
     from profiler import Store
 
     rows = _current(Store(store), describe_device())
-    reports: list[Report] = []
-    with new_directory(out) as new:
-        for metric in ("latency_p50", "latency_p90", "memory"):
-            try:
-                predictor, found = fit(rows, metric)
-            except InputError as exc:
-                if metric != "memory":
-                    raise
-                say(f"Memory is not learned (see profile --memory-every): {escape(str(exc))}")
-                continue
-            predictor.save(new / metric)
-            reports += found
+    with new_directory(out) as new, progress("learning") as report:
+        reports, lacking = _learn_each(rows, new, report)
+    if lacking is not None:
+        say(f"Memory is not learned (see profile --memory-every): {escape(lacking)}")
     columns = (
         "metric, target",
         "rows",
@@ -167,6 +170,27 @@ def learn(
     ]
     table("Predictors, by cross-validation", columns, cells)
     result({"predictors": str(out), "reports": to_json(tuple(reports))}, as_json=json)
+
+
+def _learn_each(
+    rows: list[Measurement], out: Path, report: Callable[[int, int, str], None]
+) -> tuple[list[Report], str | None]:
+    """Reports of the predictors written below ``out``; why memory is not among them, if so."""
+    from predictors import learn as fit
+
+    reports: list[Report] = []
+    for done, metric in enumerate(_LEARNED):
+        report(done, len(_LEARNED), metric)
+        try:
+            predictor, found = fit(rows, metric)
+        except InputError as exc:
+            if metric != "memory":
+                raise
+            return reports, str(exc)
+        predictor.save(out / metric)
+        reports += found
+    report(len(_LEARNED), len(_LEARNED), "done")
+    return reports, None
 
 
 def _current(store: Store, device: DeviceInfo) -> list[Measurement]:

@@ -19,6 +19,7 @@ from fleetfit import (
 )
 
 __all__ = [
+    "MAX_SEED",
     "AsJson",
     "Batch",
     "Budgets",
@@ -35,6 +36,7 @@ __all__ = [
     "workload_of",
 ]
 
+MAX_SEED = 2**32 - 1  # torch takes no more than a signed 64-bit number
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 SupernetPath = Annotated[Path, typer.Argument(help="Directory of a supernet checkpoint.")]
 StoreUrl = Annotated[str, typer.Option(help="Measurements: an SQLAlchemy URL or a file name.")]
@@ -45,10 +47,12 @@ Targets = Annotated[
         help="RUNTIME-PRECISION, as in openvino-bf16; repeat it. Default: all this machine has.",
     ),
 ]
-Threads = Annotated[int | None, typer.Option(help="Threads. Default: all usable cores.")]
-Batch = Annotated[int, typer.Option(help="Sequences at once.")]
-SeqLen = Annotated[int, typer.Option(help="Tokens per sequence.")]
-Labels = Annotated[int, typer.Option(help="Outputs of the classification head; 0: no head.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads. Default: all usable cores but one.")
+]
+Batch = Annotated[int, typer.Option(min=1, help="Sequences at once.")]
+SeqLen = Annotated[int, typer.Option(min=1, help="Tokens per sequence.")]
+Labels = Annotated[int, typer.Option(min=0, help="Outputs of the classification head; 0: no head.")]
 Budgets = Annotated[
     list[str],
     typer.Option(
@@ -94,7 +98,7 @@ def targets_of(
     """The targets of the options; without names all that this machine can run."""
     from exporters import RUNTIMES
 
-    count = threads or device.cores
+    count = threads or device.default_threads
     if not names:
         found = [t for r in RUNTIMES.values() for t in r.targets(device, threads=count)]
         if not found:

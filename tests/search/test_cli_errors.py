@@ -15,7 +15,7 @@ import pytest
 
 from exporters import RUNTIMES
 from search.cli import main
-from tests.search.cli_fakes import TARGET, Fitted, contents, refused
+from tests.search.cli_fakes import SHAPE, TARGET, Fitted, contents, refused
 
 
 def test_a_checkpoint_of_another_type_is_named(
@@ -95,19 +95,16 @@ def test_a_budget_has_a_known_metric_and_unit(
     assert wanted in refused(capsys, 2, *fitted.search("--budget", budget))
 
 
-def test_a_full_disk_leaves_the_earlier_search(
+def test_a_full_disk_leaves_no_search(
     fitted: Fitted, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(fitted.search("--budget", "latency_p50<=90%")) == 0
-    before = contents(fitted.out)
-
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     said = refused(capsys, 4, *fitted.search("--budget", "latency_p50<=80%"))
     assert "No space left on device" in said
-    assert contents(fitted.out) == before
+    assert contents(fitted.out) == {}
 
 
 def test_a_disk_that_fills_while_a_supernet_is_written(
@@ -133,7 +130,7 @@ def test_a_corrupt_store_is_named_and_left_alone(
     store = tmp_path / "store.db"
     store.write_bytes(b"this is no database" * 100)
     before = store.read_bytes()
-    for words in (("profile", supernet), ("learn", tmp_path / "costs")):
+    for words in (("profile", supernet, *SHAPE), ("learn", tmp_path / "costs")):
         assert str(store) in refused(capsys, 2, *words, "--store", store)
     assert store.read_bytes() == before
     assert not (tmp_path / "costs").exists()
@@ -201,8 +198,146 @@ def test_a_directory_of_the_step_before_must_exist(
     assert "must" in refused(capsys, 2, verb, tmp_path / "none", *more)
 
 
-def test_no_networks_to_profile(
-    supernet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("words", "option", "values"),
+    [
+        (("pretrain", "net", "run", "--text", "t"), "--seed", (-1, 2**32)),
+        (("pretrain", "net", "run", "--text", "t"), "--tokens", (0,)),
+        (("pretrain", "net", "run", "--text", "t"), "--head-tokens", (-1,)),
+        (("pretrain", "net", "run", "--text", "t"), "--random-members", (-1,)),
+        (("pretrain", "net", "run", "--text", "t"), "--batch-tokens", (2,)),
+        (("pretrain", "net", "run", "--text", "t"), "--text-tokens", (0,)),
+        (("finetune", "net", "out", "--train", "t"), "--seed", (-1, 2**32)),
+        (("finetune", "net", "out", "--train", "t"), "--epochs", (0,)),
+        (("finetune", "net", "out", "--train", "t"), "--batch-size", (0,)),
+        (("finetune", "net", "out", "--train", "t"), "--max-length", (2,)),
+        (("evaluate", "net", "--text", "t"), "--windows", (0,)),
+        (("evaluate", "net", "--text", "t"), "--seq-len", (2,)),
+        (("profile", "net"), "--networks", (0,)),
+        (("profile", "net"), "--memory-every", (-1,)),
+        (("profile", "net"), "--threads", (0,)),
+        (("profile", "net"), "--batch", (0,)),
+        (("profile", "net"), "--seq-len", (0,)),
+        (("profile", "net"), "--labels", (-1,)),
+        (("profile", "net"), "--seed", (-1, 2**32)),
+    ],
+    ids=str,
+)
+def test_numbers_out_of_range_are_refused_by_name(
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    option: str,
+    values: tuple[int, ...],
 ) -> None:
-    words = ("--store", tmp_path / "s.db", "--networks", 0)
-    assert "must" in refused(capsys, 2, "profile", supernet, *words)
+    for value in values:
+        said = refused(capsys, 2, *words, option, value)
+        assert f"'{option}'" in said
+        assert "than or equal to" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("--batch-tokens", 15, "--seq-lens", "16,8"), "fit into the tokens of a step"),
+        (("--seq-lens", "16,2"), "at least 3 tokens"),
+        (("--seq-lens", "64"), "at most the model's 40 positions"),
+        (("--seq-lens", "16", "--learning-rate", "nan"), "above 0 and finite"),
+        (("--seq-lens", "16", "--masked-lm-weight", "-1"), "Loss weights must be >= 0"),
+    ],
+)
+def test_training_settings_that_cannot_be_are_refused(
+    supernet: Path,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[object, ...],
+    wanted: str,
+) -> None:
+    said = refused(capsys, 2, "pretrain", supernet, tmp_path / "run", "--text", corpus, *words)
+    assert wanted in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("seq_len", "wanted"), [(16, "at least one window of 16 tokens"), (4, ""), (64, "at least one")]
+)
+def test_a_text_must_hold_a_window(
+    supernet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], seq_len: int, wanted: str
+) -> None:
+    text = tmp_path / "short.txt"
+    text.write_text("the cat sat\n")
+    words = ["evaluate", supernet, "--text", text, "--seq-len", seq_len]
+    if wanted:
+        assert wanted in refused(capsys, 2, *words)
+    else:
+        assert main([str(w) for w in words]) == 0
+
+
+def test_a_length_beyond_the_positions_is_refused(
+    supernet: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    length = ("--seq-len", 41)
+    said = refused(capsys, 2, "evaluate", supernet, "--text", corpus, *length)
+    assert "at most the model's 40 positions" in said
+    said = refused(capsys, 2, "profile", supernet, "--store", tmp_path / "s.db", *length)
+    assert "--seq-len must be at most 40" in said
+    assert not (tmp_path / "s.db").exists()
+
+
+@pytest.mark.parametrize("verb", ["convert", "finetune", "pretrain"])
+def test_a_place_that_is_taken_is_noticed_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    taken = tmp_path / "taken"
+    (taken / "supernet").mkdir(parents=True)
+    (taken / "supernet" / "mine").write_text("keep me")
+    text = "--train" if verb == "finetune" else "--text"
+    said = refused(capsys, 2, verb, tmp_path / "none", taken, text, tmp_path / "none")
+    assert "must be a new or empty directory" in said
+    assert contents(taken) == {str(taken / "supernet" / "mine"): b"keep me"}
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "pretrain"])
+def test_a_teacher_of_another_conversion_is_refused(
+    supernet: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    other = tmp_path / "other"
+    shutil.copytree(supernet, other)
+    weights = load_file(other / "supernet.safetensors")
+    weights["stream_order"] = weights["stream_order"][::-1].copy()
+    save_file(weights, other / "supernet.safetensors")
+    words = [supernet, *([tmp_path / "run"] if verb == "pretrain" else []), "--text", corpus]
+    said = refused(
+        capsys, 2, verb, *words, "--seq-len" + "s" * (verb == "pretrain"), 16, "--teacher", other
+    )
+    assert "another conversion" in said
+
+
+def test_a_run_goes_on_with_its_own_text_only(
+    supernet: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "other.txt"
+    other.write_text("\n".join(reversed(corpus.read_text().splitlines())))
+    words = ["pretrain", str(supernet), str(run), "--tokens", "200", "--head-tokens", "0"]
+    words += ["--batch-tokens", "100", "--seq-lens", "16"]
+    assert main([*words, "--text", str(corpus)]) == 0
+    shutil.rmtree(run / "supernet")
+    before = contents(run)
+    assert "must come from the same text" in refused(capsys, 2, *words, "--text", other)
+    assert contents(run) == before
+    assert main([*words, "--text", str(corpus)]) == 0
+
+
+def test_a_tokenizer_larger_than_the_vocabulary_is_refused(
+    bert: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(bert, other)
+    data = json.loads((other / "tokenizer.json").read_text())
+    data["model"]["vocab"]["beyond"] = 200
+    (other / "tokenizer.json").write_text(json.dumps(data))
+    said = refused(capsys, 2, "convert", other, tmp_path / "out", "--text", corpus)
+    assert "no more than the 200 entries" in said
+    assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,18 @@ def test_what_is_no_tokenizer_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match=r"tokenizer\.json"):
         checkpoint.load_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_a_configuration_is_replaced_and_the_weights_are_left(tmp_path: Path) -> None:
+    path, _ = written(tmp_path)
+    before = checkpoint.load(path)
+    told = dataclasses.replace(before.config, provenance={"seed": "3"})
+    checkpoint.write_config(path, told)
+    after = checkpoint.load(path)
+    assert after.config == told
+    assert after.sha256 == before.sha256
+    assert sorted(p.name for p in path.iterdir()) == [
+        "config.json",
+        "supernet.safetensors",
+        "tokenizer.json",
+    ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import supernet.finetune as module
 from fleetfit import InputError
@@ -96,6 +97,14 @@ def test_the_same_seed_gives_the_same_weights(tokenizer: Any) -> None:
     assert not np.array_equal(runs[0]["head.output.weight"], runs[2]["head.output.weight"])
 
 
+def test_the_global_seed_is_as_before(tokenizer: Any) -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    tuned(tokenizer, epochs=1, dropout=0.2)
+    assert torch.equal(torch.rand(3), wanted)
+
+
 def test_a_classifier_stands_on_the_body_as_it_was() -> None:
     supernet = tiny_supernet()
     arch = supernet.space.smallest()
@@ -115,7 +124,14 @@ def test_a_network_without_classifier_is_refused(tokenizer: Any) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"epochs": 0}, {"batch_size": 0}, {"max_length": 2}, {"learning_rate": 0.0}, {"dropout": 1.0}],
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"max_length": 2},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"dropout": 1.0},
+    ],
     ids=str,
 )
 def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +14,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from fleetfit import InputError, SurroundingsError
 from supernet.model import Supernet
@@ -27,11 +28,12 @@ CONFIG = PretrainConfig(
 )
 
 
-def start(directory: Path, config: PretrainConfig = CONFIG, *, tokens: int = 2000) -> Pretraining:
+def start(
+    directory: Path, config: PretrainConfig = CONFIG, *, tokens: int = 2000, seed: int = 0
+) -> Pretraining:
     directory.mkdir(exist_ok=True)
-    return Pretraining(
-        tiny_supernet(), stream(tokens=tokens), config, directory=directory, special_ids=IDS
-    )
+    text, supernet = stream(tokens=tokens), tiny_supernet(seed=seed)
+    return Pretraining(supernet, text, config, directory=directory, special_ids=IDS)
 
 
 def losses(directory: Path) -> list[dict[str, str]]:
@@ -147,6 +149,44 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         start(tmp_path, dataclasses.replace(CONFIG, learning_rate=1e-3)).resume()
 
 
+def test_another_text_is_refused(tmp_path: Path) -> None:
+    start(tmp_path).run(until=1)
+    with pytest.raises(InputError, match="must come from the same text"):
+        start(tmp_path, tokens=2001).resume()
+
+
+def test_another_start_is_refused(tmp_path: Path) -> None:
+    start(tmp_path).run(until=1)
+    other = start(tmp_path, seed=7)
+    other.set_teacher(start(tmp_path).teacher)
+    with pytest.raises(InputError, match="must come from the same starting weights"):
+        other.resume()
+
+
+def test_another_teacher_is_refused_and_the_same_one_taken(tmp_path: Path) -> None:
+    teacher = start(tmp_path, seed=7).teacher
+    first = start(tmp_path)
+    first.set_teacher(teacher)
+    first.run(until=1)
+    with pytest.raises(InputError, match="must come from the same teacher"):
+        start(tmp_path).resume()
+    again = start(tmp_path)
+    again.set_teacher(teacher)
+    assert again.resume()
+
+
+@pytest.mark.parametrize("inputs", [None, "[1]", "what"])
+def test_a_state_that_does_not_say_what_it_came_from_is_refused(
+    tmp_path: Path, inputs: str | None
+) -> None:
+    start(tmp_path).run(until=1)
+    path = tmp_path / "state.safetensors"
+    metadata = {k: v for k, v in state_metadata(path).items() if k != "inputs"}
+    save_file(load_file(path), path, metadata | ({"inputs": inputs} if inputs else {}))
+    with pytest.raises(InputError, match=r"state\.safetensors must"):
+        start(tmp_path).resume()
+
+
 @pytest.mark.parametrize("keep", [0, 100, 5000])
 def test_a_truncated_state_is_refused_by_name(tmp_path: Path, keep: int) -> None:
     start(tmp_path).run(until=1)
@@ -157,22 +197,19 @@ def test_a_truncated_state_is_refused_by_name(tmp_path: Path, keep: int) -> None
 
 
 def test_a_state_without_a_weight_is_refused_by_name(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     start(tmp_path).run(until=1)
     path = tmp_path / "state.safetensors"
-    tensors = load_file(path)
+    tensors, metadata = load_file(path), state_metadata(path)
     del tensors["weights.out.0"]
-    metadata = {"step": "1", "config": json.dumps(_plain_config())}
     save_file(tensors, path, metadata)
     with pytest.raises(InputError, match=r"state\.safetensors"):
         start(tmp_path).resume()
 
 
-def _plain_config() -> Any:
-    from fleetfit.codec import to_json
-
-    return to_json(CONFIG)
+def state_metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        metadata: dict[str, str] = file.metadata()
+    return metadata
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_state(tmp_path: Path) -> None:
@@ -209,6 +246,11 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(
 def test_a_corpus_below_a_batch_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least one batch of 64 tokens"):
         start(tmp_path, tokens=40)
+
+
+def test_sequences_beyond_the_positions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"at most the model's 40 positions.*41,8"):
+        start(tmp_path, dataclasses.replace(CONFIG, seq_lens=(41, 8)))
 
 
 def test_a_teacher_of_other_sizes_is_refused(tmp_path: Path) -> None:
@@ -248,6 +290,13 @@ def test_hidden_loss_by_hand() -> None:
         {"head_tokens": -1},
         {"hidden_weight": 0.0},
         {"masked_lm_weight": -1.0},
+        {"hidden_weight": float("nan")},
+        {"learning_rate": float("nan")},
+        {"learning_rate": float("inf")},
+        {"batch_tokens": 15},
+        {"seq_lens": ()},
+        {"random_members": -1},
+        {"seed": -1},
     ],
     ids=str,
 )

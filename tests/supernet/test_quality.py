@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fleetfit import InputError
 from supernet.checkpoint import load_tokenizer
 from supernet.network import EncoderNetwork
 from supernet.quality import HiddenLoss, encode_texts, pad, sentences, windows
@@ -21,13 +22,11 @@ from tests.supernet.tiny import (
 )
 
 ROWS = [[2, 7, 9, 3], [2, 30, 3], [2, 50, 51, 52, 53, 54, 3]]
-KINDS = ("tokens", "pooled")
 
 
-@pytest.mark.parametrize("of", KINDS)
-def test_the_largest_member_has_loss_zero(of: str) -> None:
+def test_the_largest_member_has_loss_zero() -> None:
     supernet = tiny_supernet()
-    loss = HiddenLoss(supernet, [pad(ROWS)], of=of)  # type: ignore[arg-type]
+    loss = HiddenLoss(supernet, [pad(ROWS)])
     assert loss([(supernet.space.largest(), "fp32")])[0] < 1e-8
 
 
@@ -40,8 +39,7 @@ def test_the_loss_is_the_mean_over_sequences() -> None:
         assert loss([(arch, "fp32")]) == [pytest.approx(each.mean())]
 
 
-@pytest.mark.parametrize("of", KINDS)
-def test_both_kinds_by_hand(of: str) -> None:
+def test_the_loss_by_hand() -> None:
     supernet = tiny_supernet()
     arch = supernet.space.smallest()
     largest = supernet.space.largest()
@@ -50,12 +48,10 @@ def test_both_kinds_by_hand(of: str) -> None:
         alone = pad([row])
         ours.append(supernet.readout(arch, supernet(alone, arch).hidden)[0].detach())
         theirs.append(supernet(alone, largest).hidden[0].detach())
-    if of == "pooled":
-        ours, theirs = ([x.mean(dim=0, keepdim=True) for x in xs] for xs in (ours, theirs))
     everything = torch.cat(theirs)
     variance = (everything - everything.mean(dim=0)).square().mean()
     wanted = [((a - b).square().mean() / variance) for a, b in zip(ours, theirs, strict=True)]
-    loss = HiddenLoss(supernet, [pad(ROWS)], of=of)  # type: ignore[arg-type]
+    loss = HiddenLoss(supernet, [pad(ROWS)])
     assert loss.per_sequence(arch, "fp32") == pytest.approx([float(w) for w in wanted], rel=1e-4)
 
 
@@ -73,6 +69,22 @@ def test_another_teacher_is_what_states_are_compared_to() -> None:
     teacher = EncoderNetwork.of(largest, other.extract(largest))
     loss = HiddenLoss(supernet, [batch()], teacher=teacher)
     assert loss([(largest, "fp32")])[0] > 0.5
+
+
+def test_a_loss_over_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="at least one text"):
+        HiddenLoss(tiny_supernet(), [])
+
+
+def test_sequences_beyond_the_positions_are_refused() -> None:
+    with pytest.raises(InputError, match=r"at most the model's 40 positions.*41 tokens"):
+        HiddenLoss(tiny_supernet(), [batch(), batch(length=41)])
+
+
+def test_a_teacher_of_other_sizes_is_refused() -> None:
+    supernet = tiny_supernet()
+    with pytest.raises(InputError, match="sizes of the supernet's source"):
+        HiddenLoss(supernet, [batch()], teacher=EncoderNetwork(supernet.space.smallest()))
 
 
 def test_bf16_costs_a_little() -> None:
@@ -93,7 +105,6 @@ def test_data_id_changes_with_the_data_and_nothing_else() -> None:
             [dataclasses.replace(base, attention_mask=torch.ones_like(base.attention_mask))],
         ),
         "other_shape": HiddenLoss(supernet, [type(base).of(flat)]),
-        "pooled": HiddenLoss(supernet, [base], of="pooled"),
     }
     ids = {name: loss.data_id for name, loss in variants.items()}
     assert len(set(ids.values())) == len(ids)
@@ -107,6 +118,15 @@ def test_windows_are_spread_evenly() -> None:
     got = torch.cat([b.input_ids for b in batches]).tolist()
     assert got == text.batch([0, 3, 6, 9], 12).tolist()
     assert sum(len(b.input_ids) for b in windows(text, count=50, seq_len=12)) == 10
+
+
+@pytest.mark.parametrize(
+    ("count", "seq_len", "message"),
+    [(0, 12, "count >= 1"), (4, 2, "at least 3 tokens"), (4, 103, "at least one window of 103")],
+)
+def test_windows_that_cannot_be_cut_are_refused(count: int, seq_len: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        windows(stream(tokens=100), count=count, seq_len=seq_len)
 
 
 def test_sentences_are_cut_sorted_and_padded(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from fleetfit import InputError
 from supernet.checkpoint import load_tokenizer
-from supernet.text import TokenStream, read_lines, read_tokens, restore_wikitext
+from supernet.text import TokenStream, ids_of, read_lines, read_tokens, restore_wikitext
 from tests.supernet.tiny import write_tokenizer
 
 TEXT = "one\n\n  two é  \nthree"
@@ -85,3 +85,24 @@ def test_windows_by_hand() -> None:
     got = stream.batch([2, 0], 5)
     assert got.dtype == np.int64
     assert got.tolist() == [[2, 16, 17, 18, 3], [2, 10, 11, 12, 3]]
+
+
+@pytest.mark.parametrize(("entries", "bits"), [(65_536, 16), (65_537, 32)])
+def test_ids_above_16_bits_are_kept(entries: int, bits: int) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    names = ["[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(3, entries))]
+    tokenizer = Tokenizer(WordLevel({n: i for i, n in enumerate(names)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    assert ids_of(tokenizer) == entries
+    stream = read_tokens([f"w3 w{entries - 1}"], tokenizer)
+    assert stream.tokens.dtype == np.dtype(f"uint{bits}")
+    assert stream.batch([0], 4).tolist() == [[1, 3, entries - 1, 2]]
+
+
+def test_windows_hold_a_token() -> None:
+    stream = TokenStream(tokens=np.arange(10, dtype=np.uint16), cls_id=2, sep_id=3)
+    with pytest.raises(InputError, match="at least 3 tokens"):
+        stream.windows(2)

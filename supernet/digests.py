@@ -1,0 +1,29 @@
+"""Digests that tell whether a training run goes on with what it began with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from supernet.text import TokenStream
+
+__all__ = ["digest_of_stream", "digest_of_tensors"]
+
+
+def digest_of_stream(stream: TokenStream, special_ids: Mapping[str, int]) -> str:
+    """16 hexadecimal digits over the tokens and the ids of the special ones."""
+    ends = (stream.cls_id, stream.sep_id, *sorted(special_ids.items()))
+    sha = hashlib.sha256(repr((stream.tokens.dtype.name, ends)).encode())
+    sha.update(stream.tokens.tobytes())
+    return sha.hexdigest()[:16]
+
+
+def digest_of_tensors(named: Mapping[str, Tensor]) -> str:
+    """16 hexadecimal digits over names, shapes and float32 values, in the order of the names."""
+    sha = hashlib.sha256()
+    for name, value in sorted(named.items()):
+        sha.update(repr((name, tuple(value.shape))).encode())
+        sha.update(value.detach().float().cpu().numpy().tobytes())
+    return sha.hexdigest()[:16]

@@ -1,0 +1,101 @@
+"""What the verbs about the supernet record of themselves, and what they tell on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from supernet.spaces import read_config
+from tests.search.cli_fakes import fleetfit
+
+
+def test_what_successive_trainings_saw_adds_up(
+    supernet: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--text", corpus, "--head-tokens", 200, "--batch-tokens", 200, "--seq-lens", "16")
+    first, second = tmp_path / "first", tmp_path / "second"
+    fleetfit(capsys, "pretrain", supernet, first, *words, "--tokens", 400, "--licence", "CC0-1.0")
+    told = read_config(first / "supernet")
+    assert told.licences == {"weights": "unknown", "training text": "CC0-1.0"}
+    wanted = {"tokens_seen": "400", "head_tokens": "200", "seed": "0", "source": "checkpoint"}
+    assert told.provenance == wanted
+
+    evaluation = ("--text", corpus, "--windows", 4, "--seq-len", 16)
+    fleetfit(capsys, "evaluate", first / "supernet", *evaluation, "--write")
+    fleetfit(
+        capsys, "pretrain", first / "supernet", second, *words, "--tokens", 200,
+        "--licence", "MIT", "--seed", 4,
+    )  # fmt: skip
+    told = read_config(second / "supernet")
+    assert told.licences["training text"] == "CC0-1.0 AND MIT"
+    # The losses were of the weights before this training.
+    assert told.provenance == wanted | {"tokens_seen": "600", "head_tokens": "400", "seed": "4"}
+
+
+@pytest.mark.parametrize("name", [None, "Made-up words"])
+def test_losses_are_kept_beside_the_supernet_where_asked_for(
+    supernet: Path,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str | None,
+) -> None:
+    mine = tmp_path / "supernet"
+    shutil.copytree(supernet, mine)
+    before = read_config(mine)
+    words = ("evaluate", mine, "--text", corpus, "--windows", 4, "--seq-len", 16)
+    fleetfit(capsys, *words)
+    assert read_config(mine) == before
+    named = () if name is None else ("--name", name)
+    losses = fleetfit(capsys, *words, "--write", *named)["members"]
+    (key,) = read_config(mine).provenance.keys() - before.provenance.keys()
+    shown = "4 windows of 16 tokens: hidden-state loss, masked-LM loss"
+    assert key == f"{name or 'corpus.txt'}, {shown}"
+    assert read_config(mine).provenance[key] == "; ".join(
+        f"{n} {e['hidden_loss']:.4f} {e['masked_lm_loss']:.3f}" for n, e in losses.items()
+    )
+    assert fleetfit(capsys, *words)["members"] == losses
+
+
+def test_a_conversion_tells_its_stages_and_its_source(
+    bert: Path,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = recorded(monkeypatch, "search.cli.convert.progress")
+    words = ("convert", bert, tmp_path / "out", "--text", corpus, "--licence", "MIT")
+    fleetfit(capsys, *words, "--source-name", "tiny BERT 1.0")
+    assert read_config(tmp_path / "out").provenance == {"source": "tiny BERT 1.0"}
+    assert read_config(tmp_path / "out").licences == {"weights": "MIT"}
+    assert [(done, total) for done, total, _ in told] == [(i, 4) for i in range(5)]
+    assert "importance" in told[2][2]
+
+
+def test_learning_tells_each_metric(
+    learned: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = recorded(monkeypatch, "search.cli.measure.progress")
+    fleetfit(capsys, "learn", tmp_path / "costs", "--store", learned[0])
+    metrics = ("latency_p50", "latency_p90", "memory", "done")
+    assert told == [(i, 3, metric) for i, metric in enumerate(metrics)]
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[int, int, str]]:
+    """What a verb tells its progress bar from now on."""
+    told: list[tuple[int, int, str]] = []
+
+    @contextlib.contextmanager
+    def bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+        yield lambda done, total, note: told.append((done, total, note))
+
+    monkeypatch.setattr(name, bar)
+    return told

@@ -1,0 +1,41 @@
+"""Digests: equal for equal content, another for every change that matters."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from supernet.digests import digest_of_stream, digest_of_tensors
+from tests.supernet.tiny import IDS, stream
+
+
+def test_a_stream_is_known_by_its_tokens_and_special_ids() -> None:
+    base = stream(tokens=50)
+    changed = base.tokens.copy()
+    changed[-1] += 1
+    digests = [
+        digest_of_stream(base, IDS),
+        digest_of_stream(dataclasses.replace(base, tokens=changed), IDS),
+        digest_of_stream(dataclasses.replace(base, tokens=base.tokens[:-1]), IDS),
+        digest_of_stream(dataclasses.replace(base, tokens=base.tokens.astype(np.uint32)), IDS),
+        digest_of_stream(dataclasses.replace(base, cls_id=7), IDS),
+        digest_of_stream(base, IDS | {"[MASK]": 9}),
+    ]
+    assert len(set(digests)) == len(digests)
+    assert digest_of_stream(stream(tokens=50), dict(reversed(IDS.items()))) == digests[0]
+
+
+def test_tensors_are_known_by_names_shapes_and_values() -> None:
+    value = torch.arange(6.0)
+    digests = [
+        digest_of_tensors({"a": value}),
+        digest_of_tensors({"b": value}),
+        digest_of_tensors({"a": value.view(2, 3)}),
+        digest_of_tensors({"a": value.view(2, 3).T}),
+        digest_of_tensors({"a": value + 1e-6}),
+        digest_of_tensors({"a": value, "b": value}),
+    ]
+    assert len(set(digests)) == len(digests)
+    assert digest_of_tensors({"b": value, "a": value.clone()}) == digests[-1]
