@@ -192,8 +192,12 @@ def test_predictors_must_be_learned_first(
 
 @pytest.mark.parametrize("verb", ["verify", "run", "export"])
 def test_a_directory_of_the_step_before_must_exist(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where the default store would be
     more = {"verify": (), "run": ("text",), "export": (tmp_path / "out", *TARGET)}[verb]
     assert "must" in refused(capsys, 2, verb, tmp_path / "none", *more)
 
