@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
@@ -42,7 +43,10 @@ def child_environment(environment: Mapping[str, str] = os.environ) -> dict[str, 
 
 
 class Worker:
-    """One ``python -m module`` child whose main calls ``devices.child.serve``.
+    """One child: ``python -m module``, whose main calls ``devices.child.serve``, or a script.
+
+    A script is given by its path and does for itself what ``serve`` does; its folder is not on
+    ``sys.path``.
 
     Requests are answered one after the other; the parent blocks without polling. After a crash, a
     timeout or garbage the child is killed, SurroundingsError is raised, and so it is from then on.
@@ -50,15 +54,16 @@ class Worker:
     must outlive it.
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str | Path) -> None:
         """Start the child; raises SurroundingsError where the system refuses."""
-        self.module = module
+        script = isinstance(module, Path)
+        self.module = module.name if isinstance(module, Path) else module
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill
         self._result, write_end = os.pipe()
         settings = {RESULT_FD: str(write_end), PARENT: str(os.getpid())}
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                [sys.executable, "-P" if script else "-m", str(module)],
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=self._log,

@@ -52,6 +52,10 @@ class FakeRuntime(Runtime):
         check_target(self.name, ("fp32",), target)
         return write_onnx(model, target, workload, directory)
 
+    def options(self, target: Target) -> dict[str, Any]:
+        """See Runtime; it has none."""
+        return {}
+
     def load(self, artifact: Artifact) -> Session:
         """See Runtime."""
         check_target(self.name, ("fp32",), artifact.target)

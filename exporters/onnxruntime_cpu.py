@@ -37,6 +37,7 @@ from fleetfit import (
 __all__ = ["OnnxRuntimeCpu"]
 
 _SPINNING = "session.intra_op.allow_spinning"
+_FATAL = 4
 _ERRORS: dict[str, type[FleetfitError]] = {
     "DeviceReset": SurroundingsError,
     "EPFail": SurroundingsError,
@@ -84,6 +85,21 @@ class OnnxRuntimeCpu(Runtime):
         check_target(self.name, ("fp32",), target)
         return write_onnx(model, target, workload, directory)
 
+    def options(self, target: Target) -> dict[str, Any]:
+        """See Runtime: attributes of the session options, configuration entries, providers."""
+        return {
+            "session": {
+                "execution_mode": "ORT_SEQUENTIAL",
+                "graph_optimization_level": "ORT_ENABLE_ALL",
+                "inter_op_num_threads": 1,
+                "intra_op_num_threads": target.threads,
+                # Errors come back as exceptions; the log would only repeat them on stderr.
+                "log_severity_level": _FATAL,
+            },
+            "entries": {_SPINNING: "1" if target.spinning else "0"},
+            "providers": ["CPUExecutionProvider"],
+        }
+
     def load(self, artifact: Artifact) -> Session:
         """See Runtime."""
         target = artifact.target
@@ -91,17 +107,18 @@ class OnnxRuntimeCpu(Runtime):
         check_affinity(target)
         library = _library()
         path = existing(artifact)
-        options = _options(library, target)
+        options = self.options(target)
+        given = _session_options(library, options)
         try:
             session = library.InferenceSession(
-                path, sess_options=options, providers=["CPUExecutionProvider"]
+                path, sess_options=given, providers=options["providers"]
             )
         except Exception as exc:  # the vendor's classes share no base but Exception
             kind = _ERRORS.get(type(exc).__name__, SurroundingsError)
             said = " ".join(str(exc).split())[:300]
             raise kind(f"ONNX Runtime must be able to load {path}, but says: {said}") from exc
         loaded = _OrtSession(session)
-        check_read_back(target, _wanted(target), loaded.properties)
+        check_read_back(target, _read_back(options), loaded.properties)
         return loaded
 
 
@@ -143,27 +160,24 @@ class _OrtSession(Session):
         return dict(zip(self._outputs, values, strict=True))
 
 
-def _wanted(target: Target) -> dict[str, str]:
-    return {
-        "execution_mode": "ORT_SEQUENTIAL",
-        "graph_optimization_level": "ORT_ENABLE_ALL",
-        "inter_op_num_threads": "1",
-        "intra_op_num_threads": str(target.threads),
-        "providers": "CPUExecutionProvider",
-        _SPINNING: "1" if target.spinning else "0",
+def _session_options(library: Any, options: dict[str, Any]) -> Any:
+    names = {
+        "execution_mode": library.ExecutionMode,
+        "graph_optimization_level": library.GraphOptimizationLevel,
     }
+    given = library.SessionOptions()
+    for key, value in options["session"].items():
+        setattr(given, key, getattr(names[key], value) if key in names else value)
+    for key, value in options["entries"].items():
+        given.add_session_config_entry(key, value)
+    return given
 
 
-def _options(library: Any, target: Target) -> Any:
-    options = library.SessionOptions()
-    options.execution_mode = library.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = library.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = target.threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry(_SPINNING, "1" if target.spinning else "0")
-    # Errors come back as exceptions; the log would only repeat them on stderr.
-    options.log_severity_level = 4
-    return options
+def _read_back(options: dict[str, Any]) -> dict[str, str]:
+    """The properties of a session that took the options."""
+    session = {k: str(v) for k, v in options["session"].items() if k != "log_severity_level"}
+    entries: dict[str, str] = options["entries"]
+    return session | entries | {"providers": ",".join(options["providers"])}
 
 
 def _library() -> Any:

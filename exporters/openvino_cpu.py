@@ -70,33 +70,48 @@ class OpenVinoCpu(Runtime):
         _check(target)
         return write_onnx(model, target, workload, directory)
 
+    def options(self, target: Target) -> dict[str, Any]:
+        """See Runtime: device, properties, and what the processor must be able to do."""
+        return {
+            "device": "CPU",
+            "needs": ["BF16"] if target.precision == "bf16" else [],
+            "properties": {
+                "ENABLE_CPU_PINNING": "NO",
+                "EXECUTION_MODE_HINT": "PERFORMANCE",
+                "INFERENCE_NUM_THREADS": str(target.threads),
+                "INFERENCE_PRECISION_HINT": _PRECISIONS[target.precision],
+                "NUM_STREAMS": "1",
+                "PERFORMANCE_HINT": "LATENCY",
+            },
+        }
+
     def load(self, artifact: Artifact) -> Session:
         """See Runtime; bf16 on a processor without it is a SurroundingsError."""
         target = artifact.target
         _check(target)
         check_affinity(target)
         core = _core()
-        if target.precision == "bf16" and "BF16" not in capabilities():
+        options = self.options(target)
+        if not set(options["needs"]) <= set(capabilities()):
             raise SurroundingsError(
                 "The processor must multiply bf16 natively for this target, but it does not; "
                 "choose fp32."
             )
         path = existing(artifact)
-        wanted = _wanted(target)
         try:
             model = core.read_model(path)
         except Exception as exc:  # OpenVINO raises plain RuntimeError for everything
             said = " ".join(str(exc).split())[:300]
             raise InputError(f"OpenVINO must be able to read {path}, but says: {said}") from exc
         try:
-            compiled = core.compile_model(model, "CPU", wanted)
+            compiled = core.compile_model(model, options["device"], options["properties"])
         except Exception as exc:  # as above
             said = " ".join(str(exc).split())[:300]
             raise SurroundingsError(
                 f"OpenVINO must be able to compile {path}, but says: {said}"
             ) from exc
         loaded = _OpenVinoSession(model, compiled)
-        check_read_back(target, wanted, loaded.properties)
+        check_read_back(target, options["properties"], loaded.properties)
         return loaded
 
 
@@ -132,18 +147,11 @@ class _OpenVinoSession(Session):
         return {name: result[i] for i, name in enumerate(self._outputs)}
 
 
-def _wanted(target: Target) -> dict[str, str]:
-    return {
-        "ENABLE_CPU_PINNING": "NO",
-        "EXECUTION_MODE_HINT": "PERFORMANCE",
-        "INFERENCE_NUM_THREADS": str(target.threads),
-        "INFERENCE_PRECISION_HINT": _PRECISIONS[target.precision],
-        "NUM_STREAMS": "1",
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-
-
-_READ = (*_wanted(Target(runtime="openvino")), "EXECUTION_DEVICES", "ENABLE_HYPER_THREADING")
+_READ = (
+    *OpenVinoCpu().options(Target(runtime="openvino"))["properties"],
+    "EXECUTION_DEVICES",
+    "ENABLE_HYPER_THREADING",
+)
 
 
 def _text(value: Any) -> str:

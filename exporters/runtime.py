@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +94,10 @@ class Runtime(abc.ABC):
         Raises InputError where the target is not this runtime's or the model's shapes are not
         those of target and workload, SurroundingsError where the disk refuses.
         """
+
+    @abc.abstractmethod
+    def options(self, target: Target) -> dict[str, Any]:
+        """What ``load`` sets, as plain JSON data; for a process that loads without this package."""
 
     @abc.abstractmethod
     def load(self, artifact: Artifact) -> Session:

@@ -1,48 +1,142 @@
-"""Peak memory of a process that only loads and runs a model: ``python -m profiler.memory_child``.
+"""Peak memory of a process that only loads and runs a model: a script, started by its path.
 
-Nothing is timed here, and nothing is built here.
+It imports the runtime and numpy and nothing of this project, whose own libraries would stand in
+the peak. So it is told everything, and has its own few lines for the child's side of a worker
+(``devices.child``). Nothing is timed here, and nothing is built here.
+
+The peak is VmHWM, which starts anew at exec. ``ru_maxrss`` is never used: it is inherited across
+fork and exec, so the child of a large parent would report its parent's peak.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
-from devices import read_memory
-from devices.child import serve
-from exporters import runtime
-from fleetfit import from_json
-from profiler.artifacts import load_timed, ready_inputs
-from profiler.requests import MemoryRequest
-from profiler.visit import MemoryUse
+import numpy as np
 
-__all__ = ["measure_memory"]
+__all__ = ["LOADERS", "measure"]
 
-_INPUTS: Final = 8
-_RUNS: Final = 50
-_AT_MOST_S: Final = 2.0
-"""Arenas have grown to their size after the first runs of each input; slow networks run fewer."""
+_STATUS: Final = "/proc/self/status"
+_PR_SET_PDEATHSIG: Final = 1
+
+Run = Callable[[dict[str, Any]], Any]
+Load = Callable[[str, dict[str, Any]], tuple[Any, Run]]
 
 
-def measure_memory(data: Any) -> MemoryUse:
-    """Import the runtime, read the peak; load, run, read it again."""
-    request = from_json(MemoryRequest, data)
-    runtime(request.query.target.runtime).version()  # imports the library
-    imports = read_memory()
-    session, _ = load_timed(request.artifact)
-    inputs = ready_inputs(session, request.query, seed=request.seed, count=_INPUTS)
-    end = time.monotonic() + _AT_MOST_S
-    for run in range(_RUNS):
-        session.run(inputs[run % _INPUTS])
-        if run >= _INPUTS and time.monotonic() > end:
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Load and run as ``profiler.memory`` asks; peaks in bytes by stage, and what was imported.
+
+    Raises ImportError where the runtime is not installed and whatever the runtime raises.
+    """
+    if job["affinity"]:
+        os.sched_setaffinity(0, job["affinity"])
+    library, load = LOADERS[job["runtime"]]
+    library()
+    peaks = {"imports": _peak_bytes()}
+    _, run = load(job["model"], job["options"])
+    peaks["load"] = _peak_bytes()
+    stack = np.load(job["inputs"], allow_pickle=False)
+    inputs = [dict(zip(job["names"], row, strict=True)) for row in stack]
+    for values in inputs:
+        run(values)
+    peaks["warm"] = _peak_bytes()
+    end = time.monotonic() + job["at_most_s"]
+    for number in range(job["runs"]):
+        if time.monotonic() > end:
             break
-    after = read_memory()
-    return MemoryUse(
-        peak_bytes=after.peak_bytes,
-        above_imports_bytes=max(0, after.peak_bytes - imports.peak_bytes),
-        proportional_bytes=after.proportional_bytes,
-    )
+        run(inputs[number % len(inputs)])
+    peaks["steady"] = _peak_bytes()
+    return {"peaks": peaks, "modules": sorted(sys.modules)}
+
+
+def _onnxruntime() -> Any:
+    import onnxruntime
+
+    return onnxruntime
+
+
+def _load_onnxruntime(path: str, options: dict[str, Any]) -> tuple[Any, Run]:
+    library = _onnxruntime()
+    names = {
+        "execution_mode": library.ExecutionMode,
+        "graph_optimization_level": library.GraphOptimizationLevel,
+    }
+    given = library.SessionOptions()
+    for key, value in options["session"].items():
+        setattr(given, key, getattr(names[key], value) if key in names else value)
+    for key, value in options["entries"].items():
+        given.add_session_config_entry(key, value)
+    session = library.InferenceSession(path, sess_options=given, providers=options["providers"])
+    outputs = [o.name for o in session.get_outputs()]
+    return session, lambda inputs: session.run(outputs, inputs)
+
+
+def _openvino() -> Any:
+    import openvino
+
+    return openvino
+
+
+def _load_openvino(path: str, options: dict[str, Any]) -> tuple[Any, Run]:
+    core, device = _openvino().Core(), options["device"]
+    lacking = set(options["needs"]) - set(core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
+    if lacking:  # it would take another precision and not say so
+        raise RuntimeError(f"the processor does not have {', '.join(sorted(lacking))}")
+    compiled = core.compile_model(core.read_model(path), device, options["properties"])
+    request = compiled.create_infer_request()
+    return compiled, lambda inputs: request.infer(inputs, share_inputs=True)
+
+
+LOADERS: Final[dict[str, tuple[Callable[[], Any], Load]]] = {
+    "onnxruntime": (_onnxruntime, _load_onnxruntime),
+    "openvino": (_openvino, _load_openvino),
+}
+"""Runtime to what imports its library, and what loads a model with the options of its adapter.
+
+A loader returns the loaded object and what runs it.
+"""
+
+
+def _peak_bytes() -> int:
+    with open(_STATUS) as lines:  # noqa: PTH123 - pathlib is one more import
+        for line in lines:
+            if line.startswith("VmHWM:"):  # in KiB
+                return int(line.split()[1]) * 1024
+    raise OSError(f"{_STATUS} must give VmHWM, which Linux does, but this system does not")
+
+
+def _answer(line: bytes) -> dict[str, Any]:
+    try:
+        return {"result": measure(json.loads(line))}
+    except ImportError as exc:
+        message = f"The runtime must be installed to measure its memory, but Python says: {exc}."
+        return {"error": "RuntimeMissing", "message": message}
+    except Exception as exc:
+        said = " ".join(str(exc).split())[:300]
+        return {"error": "", "message": f"{type(exc).__name__}: {said}"}
+
+
+def _die_with_parent() -> None:
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(os.environ["FLEETFIT_PARENT"]):  # it died before we asked
+        os._exit(1)
+
+
+def _main() -> None:
+    _die_with_parent()
+    reply = _answer(sys.stdin.buffer.readline())
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone
+        os.write(int(os.environ["FLEETFIT_RESULT_FD"]), json.dumps(reply).encode() + b"\n")
 
 
 if __name__ == "__main__":
-    serve(measure_memory)
+    _main()

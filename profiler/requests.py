@@ -9,7 +9,7 @@ from exporters import Artifact
 from fleetfit import InputError, Query
 from profiler.protocol import SurveyProtocol, VerifyProtocol
 
-__all__ = ["MemoryRequest", "SurveyRequest", "VerifyRequest"]
+__all__ = ["SurveyRequest", "VerifyRequest"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,15 +32,6 @@ class VerifyRequest:
     artifact: Artifact
     seed: int
     protocol: VerifyProtocol
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MemoryRequest:
-    """Ask a fresh child to load and run an artefact, untimed."""
-
-    query: Query
-    artifact: Artifact
-    seed: int
 
 
 def object_of(data: Any) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from devices import machine_lock, require_linux, run_isolated, scratch_directory
 from exporters import Artifact
 from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, from_json
 from fleetfit.files import sha256_of
+from profiler.memory import measure_memory
 from profiler.protocol import SurveyProtocol, VerifyProtocol
-from profiler.requests import MemoryRequest, SurveyRequest, VerifyRequest, object_of
+from profiler.requests import SurveyRequest, VerifyRequest, object_of
 from profiler.survey import Progress, worst_health
 from profiler.verify_child import Verification
 from profiler.visit import MemoryUse
@@ -59,7 +60,7 @@ def verify(
             artifact = _build(query, scratch, settings)
         else:
             artifact = _artifact(query, model_path)
-        runs, memory = _measure(query, artifact, settings, progress)
+        runs, memory = _measure(query, artifact, settings, progress, scratch=scratch)
     protocol = settings.protocol
     calm = all(run.settled and run.steady for run in runs)
     return Measurement(
@@ -84,7 +85,12 @@ def verify(
 
 
 def _measure(
-    query: Query, artifact: Artifact, settings: VerifySettings, progress: Progress | None
+    query: Query,
+    artifact: Artifact,
+    settings: VerifySettings,
+    progress: Progress | None,
+    *,
+    scratch: Path,
 ) -> tuple[list[Verification], MemoryUse | None]:
     protocol = settings.protocol
     total = protocol.processes + settings.memory
@@ -101,9 +107,8 @@ def _measure(
     if settings.memory:
         if progress is not None:
             progress(protocol.processes, total, "memory")
-        asked = MemoryRequest(query=query, artifact=artifact, seed=settings.seed)
-        answer = run_isolated("profiler.memory_child", asked, timeout_s=protocol.process_timeout_s)
-        memory = from_json(MemoryUse, object_of(answer))
+        timeout_s, seed = protocol.process_timeout_s, settings.seed
+        memory = measure_memory(query, artifact, scratch=scratch, seed=seed, timeout_s=timeout_s)
     if progress is not None:
         progress(total, total, "")
     return runs, memory

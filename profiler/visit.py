@@ -43,5 +43,3 @@ class MemoryUse:
     peak_bytes: int
     above_imports_bytes: int
     """The share above the peak with the runtime imported and nothing loaded."""
-    proportional_bytes: int | None = None
-    """PSS at the end, where the system gives it."""

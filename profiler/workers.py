@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from devices import Worker, require_linux, run_isolated
+from devices import Worker, require_linux
 from exporters import Artifact
 from fleetfit import Query, SurroundingsError, Target, digest, from_json
 from profiler.bench import Bench
+from profiler.memory import measure_memory
 from profiler.protocol import SurveyProtocol
 from profiler.reference import reference_query
-from profiler.requests import MemoryRequest, SurveyRequest, object_of
+from profiler.requests import SurveyRequest, object_of
 from profiler.visit import MemoryUse, Visit
 
 __all__ = ["WorkerBench"]
@@ -59,10 +60,10 @@ class WorkerBench(Bench):
         directory = self._directory(query)
         artifact = from_json(Artifact, self._ask("build", query, directory, seed))
         self._keep(directory, artifact.file_bytes)
-        request = MemoryRequest(query=query, artifact=artifact, seed=seed)
         timeout_s = self._protocol.request_timeout_s
-        answer = run_isolated("profiler.memory_child", request, timeout_s=timeout_s)
-        return from_json(MemoryUse, object_of(answer))
+        return measure_memory(
+            query, artifact, scratch=self._scratch, seed=seed, timeout_s=timeout_s
+        )
 
     def close(self) -> None:
         """See Bench."""

@@ -120,3 +120,14 @@ def test_no_file_descriptor_is_left() -> None:
     with pytest.raises(SurroundingsError):
         run_isolated(CHILD, {"do": "exit"}, timeout_s=30)
     assert open_files() == before
+
+
+def test_a_script_is_run_by_its_path_without_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("raise ImportError('the neighbour was imported')")
+    script = tmp_path / "alone.py"
+    script.write_text(
+        "import json, os, sys\n"
+        "reply = json.dumps({'result': json.loads(sys.stdin.readline())}) + '\\n'\n"
+        "os.write(int(os.environ['FLEETFIT_RESULT_FD']), reply.encode())\n"
+    )
+    assert run_isolated(script, [1, 2], timeout_s=30) == [1, 2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.util
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +123,12 @@ def test_every_target_for_a_device_can_be_built_and_loaded(
         assert target.runtime == any_runtime.name
         assert target.threads == 2
         any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+
+
+def test_options_are_plain_data_of_the_target(any_runtime: Runtime) -> None:
+    one, two = (any_runtime.options(Target(runtime=any_runtime.name, threads=n)) for n in (1, 2))
+    assert json.loads(json.dumps(one)) == one
+    assert (one == two) == (one == {})
 
 
 def test_the_version_is_text(any_runtime: Runtime) -> None:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from devices import read_memory
 from devices.child import RESULT_FD, serve
 from fleetfit import InputError
 
@@ -42,7 +41,6 @@ def foreign() -> None:
 ACTIONS: dict[str, Callable[[], object]] = {
     "print": speak,
     "environment": lambda: dict(os.environ),
-    "memory": read_memory,
     "crash": crash,
     "exit": lambda: os._exit(3),
     "hang": lambda: time.sleep(600),
