@@ -104,7 +104,7 @@ def export(
 def run(
     bundle: Annotated[Path, typer.Argument(help="Directory that export wrote.")],
     text: Annotated[list[str], typer.Argument(help="One or more texts.")],
-    top: Annotated[int, typer.Option(help="Labels to show per text.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Labels to show per text.")] = 3,
     json: AsJson = False,
 ) -> None:
     """Load a bundle and run it on texts."""

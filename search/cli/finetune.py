@@ -23,7 +23,8 @@ def finetune(
     out: Annotated[Path, typer.Argument(help="New directory for the fine-tuned network.")],
     train: Train,
     architecture: Annotated[
-        str, typer.Option(help="largest, smallest, or a JSON file (as search and verify write).")
+        str,
+        typer.Option(help="largest, smallest, or a JSON file (as verify writes (winner.json))."),
     ] = "largest",
     test: Annotated[Path | None, typer.Option(help="Labelled file to score on, once.")] = None,
     text_column: Column = "text",

@@ -64,15 +64,17 @@ def search(
         Path, typer.Option(help="Unlabelled text for quality: plain, .xz, .gz; or a CSV/TSV.")
     ],
     text_column: Annotated[str, typer.Option(help="Column of a CSV/TSV.")] = "text",
-    sentences: Annotated[int, typer.Option(help="Lines of the text to use, spread evenly.")] = 256,
-    evaluations: Annotated[int, typer.Option(help="Candidates to evaluate at most.")] = 200,
+    sentences: Annotated[
+        int, typer.Option(min=1, help="Lines of the text to use, spread evenly.")
+    ] = 256,
+    evaluations: Annotated[int, typer.Option(min=1, help="Candidates to evaluate at most.")] = 200,
     store: StoreUrl = "fleetfit.db",
     target: Targets = None,
     threads: Threads = None,
     batch: Batch = 1,
     seq_len: SeqLen = 128,
     labels: Labels = 0,
-    seed: Annotated[int, typer.Option(help="Equal seeds, equal results.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds, equal results.")] = 0,
     json: AsJson = False,
 ) -> None:
     """Find the best sub-network and target within the budgets, by prediction.
