@@ -90,7 +90,7 @@ def networks(space: ElasticSpace, count: int) -> list[Architecture]:
 
 def body(supernet: Supernet, arch: Architecture) -> dict[str, npt.NDArray[np.float32]]:
     """Extracted weights; the embedding head has none of its own."""
-    return supernet.extract(arch.with_head(Head()))
+    return supernet.extract(arch.with_head(Head()), copy=False)
 
 
 def by_exporter(module: Any) -> onnx.ModelProto:

@@ -48,6 +48,7 @@ from search import (
     Problem,
     Ranked,
     SearchSettings,
+    calibrate,
     paired_gain,
     search,
     verify_ranked,
@@ -172,9 +173,14 @@ class Contest:
             for a in networks
         ]
         measured = survey(queries, store=machine.store, device=machine.device, progress=report)
-        self._latency, _ = learn(measured, "latency_p50")
-        source = [Candidate(architecture=space.largest(), target=t) for t in machine.targets]
-        self._source_s = min(machine.measure(c).latency_p50_s for c in source)
+        learned, _ = learn(measured, "latency_p50")
+        source = [
+            machine.measure(Candidate(architecture=space.largest(), target=t))
+            for t in machine.targets
+        ]
+        # As the command line does: the verified source model scales what the survey taught.
+        self._latency = calibrate({"latency_p50": learned}, source, WORKLOAD)["latency_p50"]
+        self._source_s = min(m.latency_p50_s for m in source)
 
     def run(self, share: float, per_sequence: Callable[..., Any]) -> Outcome:
         """Both sides at ``share`` of the largest network's latency in its fastest target."""

@@ -1,7 +1,7 @@
 """Weights -> ONNX -> runtime artefact -> bundle."""
 
 from exporters.bundle import load_bundle, read_weights, write_bundle
-from exporters.emit import INPUTS, IR_VERSION, OPSET, OUTPUTS, emit, model_bytes
+from exporters.emit import INPUTS, IR_VERSION, OPSET, OUTPUTS, emit
 from exporters.inputs import make_inputs
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Cost, Licence, Manifest, TaskMetric
@@ -9,6 +9,7 @@ from exporters.parity import Parity, Reference, check_parity
 from exporters.random_weights import random_weights
 from exporters.registry import RUNTIMES, runtime
 from exporters.runtime import Artifact, Inputs, Outputs, Runtime, Session
+from exporters.serialize import model_bytes
 
 __all__ = [
     "INPUTS",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnx
 
-from exporters.emit import model_bytes
 from exporters.runtime import Artifact, check_shapes
+from exporters.serialize import model_bytes
 from fleetfit import InputError, Target, Workload
 from fleetfit.files import write_bytes
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from exporters.emit import model_bytes
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Manifest, read_manifest
 from exporters.registry import runtime
 from exporters.runtime import Artifact, check_shapes
+from exporters.serialize import model_bytes
 from exporters.text import TextEncoder
 from fleetfit import InputError, Weights, check_weights, to_json, weight_shapes
 from fleetfit.files import new_directory, read_text, sha256_of, write_bytes, write_text

@@ -24,7 +24,7 @@ from fleetfit import (
     check_weights,
 )
 
-__all__ = ["INPUTS", "IR_VERSION", "OPSET", "OUTPUTS", "emit", "model_bytes"]
+__all__ = ["INPUTS", "IR_VERSION", "OPSET", "OUTPUTS", "emit"]
 
 OPSET = 20
 IR_VERSION = 10
@@ -81,11 +81,6 @@ def emit(
     _head(g, x, arch, weights)
     g.end(OUTPUTS[arch.head.kind])
     return _model(g, arch, workload)
-
-
-def model_bytes(model: onnx.ModelProto) -> bytes:
-    """The file of a model; the same model gives the same bytes every time."""
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _embed(g: GraphBuilder, arch: Architecture, weights: Weights, workload: Workload | None) -> str:

@@ -1,6 +1,7 @@
 """The shared constrained search: candidates, feasibility, NSGA-II, verification, result rows."""
 
 from search.cached import CachedQuality, MemoryQualities, Quality, QualityStore
+from search.calibrate import Calibrated, calibrate
 from search.candidate import Candidate
 from search.corrections import Corrections, verify_ranked
 from search.cost import CostModel, Costs, Estimate, predict, with_exact
@@ -16,6 +17,7 @@ from search.verify import Measured, Verified, measured_value, verify_candidates
 
 __all__ = [
     "CachedQuality",
+    "Calibrated",
     "Candidate",
     "Corrections",
     "CostModel",
@@ -36,6 +38,7 @@ __all__ = [
     "SearchResult",
     "SearchSettings",
     "Verified",
+    "calibrate",
     "check_feasible",
     "feasibility",
     "measured_value",

@@ -113,13 +113,16 @@ class Supernet(nn.Module):
             "head.bias": get(self, "head.bias"),
         }
 
-    def extract(self, arch: Architecture) -> dict[str, npt.NDArray[np.float32]]:
-        """The weights of ``arch`` as static arrays; products are folded in float64."""
+    def extract(
+        self, arch: Architecture, *, copy: bool = True
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """The weights of ``arch`` as static arrays; products are folded in float64.
+
+        Without ``copy`` arrays may share memory with this supernet: for emission at once.
+        """
         with torch.no_grad():
-            return {
-                name: value.float().contiguous().cpu().numpy().copy()
-                for name, value in self._in_float64(arch).items()
-            }
+            arrays = {n: v.float().cpu().numpy() for n, v in self._in_float64(arch).items()}
+        return {n: np.array(a, order="C") for n, a in arrays.items()} if copy else arrays
 
     def _in_float64(self, arch: Architecture) -> dict[str, Tensor]:
         """The slice, with every matrix that is a product computed in float64."""

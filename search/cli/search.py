@@ -42,11 +42,11 @@ from search.report import result_rows
 
 if TYPE_CHECKING:
     from profiler import Store
+    from search.cached import CachedQuality
     from search.feasibility import Feasibility
     from search.problem import Problem
     from search.result import Evaluated, SearchResult
     from supernet.checkpoint import Checkpoint
-    from supernet.quality import HiddenLoss
 
 __all__ = ["search"]
 
@@ -85,7 +85,7 @@ def search(
     """
     from devices import describe
     from profiler import Store
-    from search.cached import CachedQuality
+    from search.calibrate import calibrate
     from search.feasibility import feasibility
     from search.problem import Problem, resolve_budgets, source_values
     from search.run import search as run_search
@@ -96,14 +96,16 @@ def search(
     asked = budgets_of(budget)
     device = describe()
     targets = targets_of(target, device, threads)
-    costs = _predictors(predictors, device)
     loaded = checkpoint.load(supernet)
     space = loaded.config.space.with_head(head_of(labels, loaded.config.pooling))
     workload = workload_of(batch, seq_len)
     opened = Store(store)
+    verified = _verified(opened, device)
+    costs = calibrate(_predictors(predictors, device), verified, workload)
     source = source_values(space, targets, costs, workload)
-    _prefer_measured(source, _usable(opened, device), space.largest().cost_id, workload)
-    resolved = resolve_budgets(asked, source)
+    resolved = resolve_budgets(
+        asked, _measured(source, verified, space.largest().cost_id, workload)
+    )
     problem = Problem(
         space=space,
         targets=targets,
@@ -112,8 +114,7 @@ def search(
         costs=costs,
         workload=workload,
     )
-    loss = _quality(loaded, text, text_column, sentences)
-    cached = CachedQuality(loss, store=opened, key=f"{loaded.sha256[:16]}-{loss.data_id}")
+    cached = _quality(loaded, (text, text_column, sentences), opened)
     settings = SearchSettings(evaluations=evaluations, seed=seed)
     _show_feasibility(feasibility(problem, samples=settings.samples, seed=settings.seed), problem)
     with progress("searching") as report:
@@ -128,17 +129,18 @@ def search(
     result(_write(found, problem, (tuple(budget), resolved), out), as_json=json)
 
 
-def _usable(store: Store, device: DeviceInfo) -> list[Measurement]:
-    """Undisturbed survey rows of this machine as it is now."""
-    rows = store.measurements(device_class=device.device_class, protocol="survey")
+def _verified(store: Store, device: DeviceInfo) -> list[Measurement]:
+    """Verifications on this machine as it is now, of random weights."""
+    rows = store.measurements(device_class=device.device_class, protocol="verify")
     current = device.versions.items()
-    return [r for r in rows if r.status == "ok" and r.versions.items() <= current]
+    rows = [r for r in rows if r.status == "ok" and r.versions.items() <= current]
+    return [r for r in rows if r.job.model_sha256 is None]
 
 
-def _prefer_measured(
+def _measured(
     source: _SourceValues, rows: Sequence[Measurement], largest: str, workload: Workload
-) -> None:
-    """Put what the source model (of ``cost_id`` ``largest``) measured in place of predictions."""
+) -> _SourceValues:
+    """What the source model (of ``cost_id`` ``largest``) measured, in place of predictions."""
     for row in rows:
         query = row.job.query
         known = query.target in source and query.workload == workload
@@ -148,6 +150,7 @@ def _prefer_measured(
             values["throughput"] = row.throughput_per_s
             if row.memory_bytes is not None:
                 values["memory"] = float(row.memory_bytes)
+    return source
 
 
 def _write(
@@ -205,12 +208,15 @@ def _predictors(path: Path, device: DeviceInfo) -> Costs:
     return costs
 
 
-def _quality(loaded: Checkpoint, text: Path, column: str, count: int) -> HiddenLoss:
+def _quality(loaded: Checkpoint, lines_of: tuple[Path, str, int], store: Store) -> CachedQuality:
+    """Loss on lines of a text: its path, its column if it is a table, how many lines."""
+    from search.cached import CachedQuality
     from supernet import quality
     from supernet.checkpoint import load_tokenizer
     from supernet.tasks import read_column
     from supernet.text import read_lines
 
+    text, column, count = lines_of
     table_like = text.suffix.lower() in (".csv", ".tsv")
     lines = read_column(text, column) if table_like else list(read_lines(text))
     if not lines:
@@ -219,7 +225,8 @@ def _quality(loaded: Checkpoint, text: Path, column: str, count: int) -> HiddenL
     tokenizer = load_tokenizer(loaded.tokenizer_path)
     length = min(128, loaded.config.source.embedding.max_positions)
     batches = quality.sentences(lines[::step], tokenizer, max_length=length)
-    return quality.HiddenLoss(loaded.supernet, batches)
+    loss = quality.HiddenLoss(loaded.supernet, batches)
+    return CachedQuality(loss, store=store, key=f"{loaded.sha256[:16]}-{loss.data_id}")
 
 
 def _show_feasibility(rows: Sequence[Feasibility], problem: Problem) -> None:

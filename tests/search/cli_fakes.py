@@ -66,6 +66,7 @@ def measure_by_fake(monkeypatch: pytest.MonkeyPatch, *, slower: float = 1.0) -> 
         *,
         device: DeviceInfo,
         model_path: Path | None = None,
+        settings: profiler.VerifySettings | None = None,
         progress: profiler.Progress | None = None,
     ) -> Measurement:
         latency = FakeBench.truth_s(query) * slower
