@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from fleetfit import Budget, Measurement, Target
@@ -13,14 +14,16 @@ __all__ = ["Corrections", "verify_ranked"]
 
 
 class Corrections:
-    """The largest ratio of measured (pessimistic end) to predicted (mean), from 1 upwards.
+    """How far measurements (pessimistic end) were above predictions (mean), per target and metric.
 
-    One for each target and metric: what was off for one network is taken to be off for all.
+    What was off for one network is off for its target in part only: the mean of n log-ratios is
+    shrunk by n / (n + 1), which is right where networks differ among themselves about as much as
+    a target is off as a whole. Never below 1.
     """
 
     def __init__(self) -> None:
         """Nothing is corrected."""
-        self._ratios: dict[tuple[Target, str], float] = {}
+        self._logs: dict[tuple[Target, str], list[float]] = {}
 
     def learn(self, predicted: Ranked, found: Measurement) -> None:
         """Take in one measurement of a predicted candidate."""
@@ -29,9 +32,13 @@ class Corrections:
             values["memory"] = float(found.memory_bytes)
         for metric, value in values.items():
             if metric in predicted.costs:
-                key = (predicted.target, metric)
                 ratio = value / predicted.costs[metric].mean
-                self._ratios[key] = max(self._ratios.get(key, 1.0), ratio)
+                self._logs.setdefault((predicted.target, metric), []).append(math.log(ratio))
+
+    def factor(self, target: Target, metric: str) -> float:
+        """What predictions of ``metric`` in ``target`` are multiplied by."""
+        logs = self._logs.get((target, metric), [])
+        return max(1.0, math.exp(sum(logs) / (len(logs) + 1)))
 
     def excess(self, ranked: Ranked, budgets: Sequence[Budget]) -> float:
         """The worst relative excess of the corrected means; -1 where nothing can be judged."""
@@ -40,8 +47,8 @@ class Corrections:
             if budget.metric in ranked.costs:
                 value = ranked.costs[budget.metric].mean
                 cost = "latency_p50" if budget.metric == "throughput" else budget.metric
-                ratio = self._ratios.get((ranked.target, cost), 1.0)
-                corrected = value / ratio if budget.metric == "throughput" else value * ratio
+                factor = self.factor(ranked.target, cost)
+                corrected = value / factor if budget.metric == "throughput" else value * factor
                 worst = max(worst, budget.excess(corrected))
         return worst
 

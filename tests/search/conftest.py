@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,8 +102,9 @@ def learned(supernet: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 @pytest.fixture
 def fitted(supernet: Path, learned: tuple[Path, Path], labelled: Path, tmp_path: Path) -> Fitted:
-    """Everything that a search needs, and a new directory for it."""
-    store, costs = learned
+    """Everything that a search needs, a store of its own, and a new directory for the search."""
+    kept, costs = learned
+    store = Path(shutil.copy(kept, tmp_path / "store.db"))
     return Fitted(
         supernet=supernet, store=store, costs=costs, text=labelled, out=tmp_path / "found"
     )

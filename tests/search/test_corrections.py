@@ -38,7 +38,7 @@ class Slow:
 
 def test_what_would_miss_as_well_is_passed_over(tiny_space: ElasticSpace) -> None:
     ranked = predicted(tiny_space, [(FP32, 0.0079), (FP32, 0.0078), (FP32, 0.0070)])
-    device = Slow(ranked, {FP32: 1.1})
+    device = Slow(ranked, {FP32: 1.1})  # sqrt(1.1) = 1.049: the second is taken to miss as well
     passed = verify_ranked(ranked, device, BUDGET)
     assert passed.winner.candidate == ranked[2].candidate
     assert device.asked == [ranked[0].candidate, ranked[2].candidate]
@@ -60,6 +60,15 @@ def test_where_nothing_fits_the_nearest_is_tried_next(tiny_space: ElasticSpace) 
     with pytest.raises(InfeasibleError, match="none of 3 did"):
         verify_ranked(ranked, device, BUDGET)
     assert device.asked == [ranked[i].candidate for i in (0, 2, 1)]
+
+
+def test_the_mean_of_log_ratios_is_shrunk(tiny_space: ElasticSpace) -> None:
+    ranked = predicted(tiny_space, [(FP32, 0.01), (FP32, 0.01)])
+    corrections = Corrections()
+    for one, ratio, expected in zip(ranked, (1.21, 1.1), (1.1, 1.331 ** (1 / 3)), strict=True):
+        corrections.learn(one, toy_measurement(one.candidate, 0.01 * ratio))
+        assert corrections.factor(FP32, "latency_p50") == pytest.approx(expected)
+    assert corrections.factor(BF16, "latency_p50") == 1
 
 
 def test_faster_than_predicted_corrects_nothing(tiny_space: ElasticSpace) -> None:
