@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from fleetfit import InputError, LayerTable, Workload
-from search import Calibrated, Candidate, calibrate
+from fleetfit import InputError, LayerTable, Metric, Workload
+from search import Calibrated, Candidate, CostModel, calibrate
 from supernet.spaces import ElasticSpace
 from tests.search.toy import BF16, FP32, WORKLOAD, ToyCost, toy_measurement
 
@@ -39,5 +39,5 @@ def test_the_median_ratio_of_verified_networks_is_the_factor(tiny_space: Elastic
 
 def test_measurements_of_another_workload_count_nothing(tiny_space: ElasticSpace) -> None:
     row = toy_measurement(Candidate(architecture=tiny_space.largest(), target=FP32), 1.0)
-    costs = {"latency_p50": ToyCost()}
+    costs: dict[Metric, CostModel] = {"latency_p50": ToyCost()}
     assert calibrate(costs, [row], Workload(seq_len=8)) == costs
