@@ -156,7 +156,13 @@ def test_another_schema_version(tmp_path: Path) -> None:
         Store(f"sqlite:///{path}")
 
 
-@pytest.mark.parametrize("url", ["store.db", "nosuch:///x", "sqlite://", "sqlite:///:memory:"])
+def test_a_file_name_is_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Store("store.db"):
+        assert (tmp_path / "store.db").exists()
+
+
+@pytest.mark.parametrize("url", ["nosuch:///x", "sqlite://", "sqlite:///:memory:"])
 def test_a_bad_url(url: str) -> None:
     with pytest.raises(InputError, match="sqlite:///"):
         Store(url)
