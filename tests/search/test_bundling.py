@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetfit import Budget, InfeasibleError, InputError, Target, Workload
+from fleetfit import Budget, InfeasibleError, InputError, Measurement, Target, Workload
 from search.bundling import Order, make_bundle
 from search.cli import main
 from tests.search.cli_fakes import measure_by_fake
@@ -78,3 +78,16 @@ def test_a_quality_drop_is_judged_by_the_exported_model(
 def test_a_damaged_model_is_refused(tuned: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be an existing file"):
         make_bundle(tmp_path, tmp_path / "out", order=order())
+
+
+def test_a_reading_that_disagrees_is_taken_once_more(
+    tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure_by_fake(monkeypatch)
+    readings: list[Measurement] = []
+    first = dataclasses.replace(order(), verified_s=1.0)
+    made = make_bundle(tuned, tmp_path / "one", order=first, measured=readings.append)
+    assert len(readings) == 2
+    agreeing = dataclasses.replace(order(), verified_s=made.measured.latency_p50_s)
+    make_bundle(tuned, tmp_path / "two", order=agreeing, measured=readings.append)
+    assert len(readings) == 3
