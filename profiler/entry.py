@@ -44,6 +44,12 @@ class Entry:
 
 
 def _agree(latencies_s: list[float], protocol: SurveyProtocol) -> bool:
-    """Whether two neighbours in size differ by no more than the protocol allows."""
-    pairs = list(itertools.pairwise(sorted(latencies_s)))
-    return not pairs or any(b <= a * (1 + protocol.agreement) for a, b in pairs)
+    """Whether the visits that decide the median differ by no more than the protocol allows.
+
+    Of an even number the two in the middle, of an odd one the middle and the nearer neighbour.
+    """
+    ordered = sorted(latencies_s)
+    middle = (len(ordered) - 1) // 2
+    pairs = list(itertools.pairwise(ordered))
+    around = pairs[middle : middle + 1] if len(ordered) % 2 == 0 else pairs[middle - 1 : middle + 1]
+    return not around or any(b <= a * (1 + protocol.agreement) for a, b in around)

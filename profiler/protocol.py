@@ -1,6 +1,7 @@
 """The two measuring protocols: every constant in one place, with its meaning.
 
-History: version 1, the first. Measurements of different versions are different jobs and never mix.
+History: survey version 2 made four short visits of two longer ones. Measurements of
+different versions are different jobs and never mix.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ __all__ = ["SurveyProtocol", "VerifyProtocol"]
 class SurveyProtocol:
     """Many configurations, quickly: the data that predictors learn from."""
 
-    version: int = 1
+    version: int = 2
     warmup_runs: int = 10
     """At least this many runs before any sample is kept,"""
     warmup_s: float = 0.1
     """and at least this long."""
-    sample_s: float = 0.4
-    """How long one visit is timed."""
+    sample_s: float = 0.15
+    """How long one visit is timed: samples of a visit agree far better than visits do."""
     min_samples: int = 5
     """Samples of a visit, however slow the network."""
     inputs: int = 8
     """Distinct inputs used in rotation."""
-    visits: int = 2
+    visits: int = 4
     """Visits of a configuration, in different passes of random order."""
     extra_visits: int = 2
     """At most this many more, after disturbances and disagreements together."""
     agreement: float = 0.08
-    """Visits whose medians differ by more (relative) get another visit."""
+    """Where the middle visits differ by more (relative), another visit is made."""
     reference_every_s: float = 15.0
     """The reference network of each target is timed again after this long."""
     reference_s: float = 0.1

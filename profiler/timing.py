@@ -22,15 +22,12 @@ _BOOTSTRAP_SAMPLES: Final = 4000
 
 @contextlib.contextmanager
 def quiet_gc() -> Iterator[None]:
-    """Collect once, then keep the garbage collector out of the block."""
+    """Keep the garbage collector out of the block."""
     was_enabled = gc.isenabled()
-    gc.collect()
-    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
         if was_enabled:
             gc.enable()
 

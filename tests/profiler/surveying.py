@@ -21,7 +21,7 @@ from profiler import Store, SurveyProtocol, SurveySettings, plan, survey
 from supernet.spaces import ElasticSpace
 
 FAST = SurveySettings(
-    protocol=SurveyProtocol(warmup_runs=2, warmup_s=0.0, sample_s=0.02, reference_s=0.02,
+    protocol=SurveyProtocol(visits=2, warmup_runs=2, warmup_s=0.0, sample_s=0.02, reference_s=0.02,
                             agreement=1000.0, reference_limit=1000.0)
 )  # fmt: skip
 

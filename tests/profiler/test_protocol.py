@@ -13,12 +13,11 @@ def test_protocols_survive_json(protocol: SurveyProtocol | VerifyProtocol) -> No
 
 def test_the_constants_are_those_of_the_design() -> None:
     survey, verify = SurveyProtocol(), VerifyProtocol()
-    assert (survey.visits, survey.warmup_runs, survey.warmup_s, survey.sample_s) == (
-        2,
-        10,
-        0.1,
-        0.4,
-    )
+    # The design's "twice or more" and "about 0.4 s" a visit; here the time of a configuration is
+    # cut into more visits, for what docs/experiments.md found.
+    assert survey.visits >= 2
+    assert survey.visits * survey.sample_s >= 0.4
+    assert (survey.warmup_runs, survey.warmup_s) == (10, 0.1)
     assert (survey.reference_every_s, survey.inputs) == (15, 8)
     assert (verify.processes, verify.warmup_runs, verify.warmup_s) == (3, 10, 0.5)
     assert (verify.sample_s, verify.min_samples, verify.half_width) == (2, 64, 0.02)

@@ -14,7 +14,7 @@ from profiler.visit import Visit
 from supernet.spaces import ElasticSpace
 
 TARGETS = (Target(runtime="onnxruntime"), Target(runtime="openvino", precision="bf16"))
-SETTINGS = SurveySettings(protocol=SurveyProtocol())
+SETTINGS = SurveySettings(protocol=SurveyProtocol(visits=2))
 
 
 @pytest.fixture
