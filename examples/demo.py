@@ -7,6 +7,7 @@ what it writes lies in a new directory under ``runs/``. The last line on stdout 
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -31,7 +32,8 @@ def fleetfit(verb: str, *arguments: object, missed: bool = False) -> dict[str, A
     empty document where ``missed`` allows it.
     """
     words = [verb, *map(str, arguments)]
-    print("\n$ fleetfit " + " ".join(_quoted(w) for w in words), file=sys.stderr, flush=True)
+    shown = shlex.join(word.replace(f"{ROOT}/", "") for word in words)
+    print(f"\n$ fleetfit {shown}", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "search.cli", *words, "--json"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
     if done.returncode == 3 and missed:
@@ -40,11 +42,6 @@ def fleetfit(verb: str, *arguments: object, missed: bool = False) -> dict[str, A
         sys.exit(done.returncode)
     document: dict[str, Any] = json.loads(done.stdout)
     return document
-
-
-def _quoted(word: str) -> str:
-    shown = word.replace(f"{ROOT}/", "")
-    return f"'{shown}'" if set(shown) & set(" <>%") else shown
 
 
 def verify_and_export(run: Path, attempt: int, *, missed: bool) -> tuple[dict[str, Any], ...]:

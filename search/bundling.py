@@ -40,6 +40,9 @@ from search.verify import measured_value
 
 __all__ = ["Order", "make_bundle"]
 
+Progress = Callable[[int, int, str], None]
+"""Called with (done, in all, what is being done)."""
+
 DISAGREEMENT = 0.05
 """Readings of one network that differ by more (relative) say that the machine was disturbed."""
 
@@ -89,7 +92,7 @@ def make_bundle(
     *,
     order: Order,
     measured: Callable[[Measurement], None] = lambda found: None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress = lambda done, total, note: None,
 ) -> Manifest:
     """Export the fine-tuned network ``model_path`` as the bundle ``out``.
 
@@ -105,18 +108,18 @@ def make_bundle(
     device = describe()
     model, weights = read_task_model(model_path)
     arch = model.architecture
-    _check_body(arch, order.architecture)
+    _check(arch, order)
     tokenizer = read_text(model_path / "tokenizer.json", "A tokenizer")
     fixed = order.workload if order.target.shapes == "fixed" else None
     graph = emit(arch, weights, workload=fixed)
-    query = Query(architecture=arch, target=order.target, workload=order.workload)
+    query = Candidate(architecture=arch, target=order.target).query(order.workload)
     with tempfile.TemporaryDirectory() as scratch:
         adapter = runtime(order.target.runtime)
         artifact = adapter.build(graph, order.target, order.workload, Path(scratch))
         session = adapter.load(artifact)
         parity = _parity(session, query, weights)
         encoder = TextEncoder(tokenizer, max_length=model.max_length)
-        metric = _score(session, encoder, model.labels, order)
+        metric = _score(session, encoder, model.labels, order, progress)
         options = session.properties
         del session
         path = Path(artifact.path)
@@ -146,11 +149,19 @@ def make_bundle(
     return write_bundle(out, manifest, model=graph, tokenizer=tokenizer, weights=weights)
 
 
-def _check_body(arch: Architecture, verified: Architecture | None) -> None:
+def _check(arch: Architecture, order: Order) -> None:
+    """Refuse, before anything is measured, what could not be judged afterwards."""
+    verified = order.architecture
     if verified is not None and arch.with_head(Head()) != verified.with_head(Head()):
         raise InputError(
             f"The fine-tuned network must be the verified one, {verified.summary()}, but is "
             f"{arch.summary()}; fine-tune the network of winner.json."
+        )
+    drops = [b for b in order.budgets if b.metric == "quality_drop"]
+    if drops and (order.test is None or not order.source_accuracy):
+        raise InputError(
+            "A quality_drop budget must have the task's metric of both models, but one is "
+            "missing or 0; give --test and --source-accuracy."
         )
 
 
@@ -167,6 +178,7 @@ def _score(
     encoder: TextEncoder,
     labels: Sequence[str],
     order: Order,
+    progress: Progress,
 ) -> TaskMetric | None:
     """Accuracy of the session itself, in its own precision, one text at a time."""
     from supernet.tasks import read_labelled
@@ -177,7 +189,8 @@ def _score(
     data = read_labelled(order.test, text=text, label=label, names=labels)
     fixed = order.workload.seq_len if order.target.shapes == "fixed" else None
     hits = 0
-    for one, wanted in zip(data.texts, data.labels, strict=True):
+    for i, (one, wanted) in enumerate(zip(data.texts, data.labels, strict=True)):
+        progress(i, len(data), "scoring the exported model")
         logits = session.run(encoder.encode([one], seq_len=fixed))["logits"]
         hits += int(logits[0].argmax()) == wanted
     return TaskMetric(
@@ -193,7 +206,7 @@ def _judge(
 ) -> None:
     candidate = Candidate(architecture=query.architecture, target=query.target)
     for budget in budgets:
-        if budget.metric == "quality_drop":
+        if budget.metric == "quality_drop" and metric is not None:
             value = _drop(metric)
         else:
             value = measured_value(candidate, measured, budget)
@@ -204,13 +217,9 @@ def _judge(
             )
 
 
-def _drop(metric: TaskMetric | None) -> float:
+def _drop(metric: TaskMetric) -> float:
     """How far the task's metric is below the source model's, relative to it."""
-    if metric is None or not metric.source_value:
-        raise InputError(
-            "A quality_drop budget must have the task's metric of both models, but one is "
-            "missing; give --test and --source-accuracy."
-        )
+    assert metric.source_value  # see _check
     return 1 - metric.value / metric.source_value
 
 

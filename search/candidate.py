@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fleetfit import Architecture, Target
+from fleetfit import Architecture, Query, Target, Workload
 
 __all__ = ["Candidate"]
 
@@ -15,6 +15,10 @@ class Candidate:
 
     architecture: Architecture
     target: Target
+
+    def query(self, workload: Workload) -> Query:
+        """What a device measures of it."""
+        return Query(architecture=self.architecture, target=self.target, workload=workload)
 
     def __str__(self) -> str:
         """For tables and messages."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from fleetfit import Architecture, Budget, InputError, Measurement, Target, Workload, dumps, loads
 from fleetfit.files import read_text, write_text
@@ -12,6 +13,9 @@ from search.cost import Estimate
 from search.result import Evaluated
 
 __all__ = ["Ranked", "SearchRecord", "VerifiedRecord", "read_record", "write_record"]
+
+
+R = TypeVar("R", "SearchRecord", "VerifiedRecord")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +75,12 @@ class VerifiedRecord:
     predicted: dict[str, Estimate]
     measurement: Measurement
     misses: tuple[Measurement, ...] = ()
+    """Candidates that were measured and not taken, those before ``verify --next`` too."""
+
+    @property
+    def measured(self) -> tuple[Measurement, ...]:
+        """Everything that was measured for this search so far."""
+        return (*self.misses, self.measurement)
 
     @property
     def absolute_budgets(self) -> tuple[Budget, ...]:
@@ -83,16 +93,12 @@ def write_record(path: Path, record: SearchRecord | VerifiedRecord) -> None:
     write_text(path, dumps(record) + "\n")
 
 
-def read_record(path: Path) -> SearchRecord | VerifiedRecord:
-    """Read either record; raises InputError for anything else."""
-    text = read_text(path, "A record of search or verify")
+def read_record(path: Path, kind: type[R]) -> R:
+    """Read a record; raises InputError for anything but one of ``kind``."""
+    verb = "search" if kind is SearchRecord else "verify"
     try:
-        return loads(VerifiedRecord, text)
-    except InputError:
-        pass
-    try:
-        return loads(SearchRecord, text)
+        return loads(kind, read_text(path, f"The record of {verb}"))
     except InputError as exc:
         raise InputError(
-            f"{path} must be written by search or verify, but is not ({exc}); search again."
+            f"{path} must be written by {verb}, but is not ({exc}); {verb} again."
         ) from exc

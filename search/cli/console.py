@@ -43,7 +43,9 @@ _NUMBER = re.compile(r"(-|[\d.,]+(e[+-]?\d+)? ?(us|ms|s|[KMG]iB|K|M|B|%|/s)?)?")
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table for a person; numbers are right-aligned on one line, no cell is cut."""
-    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    grid = Table(
+        title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for i, column in enumerate(columns):
         numbers = bool(rows) and all(_NUMBER.fullmatch(row[i]) for row in rows)
         justify: Literal["left", "right"] = "right" if numbers else "left"

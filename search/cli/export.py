@@ -50,7 +50,8 @@ def export(
     text_column: Annotated[str, typer.Option(help="Of the labelled file.")] = "text",
     label_column: Annotated[str, typer.Option(help="Of the labelled file.")] = "label",
     source_accuracy: Annotated[
-        float | None, typer.Option(help="The source model's, fine-tuned equally, for the manifest.")
+        float | None,
+        typer.Option(min=0, max=1, help="The source model's, fine-tuned equally; a share."),
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -66,12 +67,8 @@ def export(
     check_new(out)
     device = describe()
     if verified is not None:
-        record = read_record(verified)
-        if not isinstance(record, VerifiedRecord):
-            raise InputError(
-                f"{verified} must be written by verify, but is of search: verify first."
-            )
-        order = Order.of(record)
+        _check_alone(target=target, threads=threads, budget=budget)
+        order = Order.of(read_record(verified, VerifiedRecord))
     else:
         chosen = targets_of([target] if target else None, device, threads)
         order = Order(
@@ -118,6 +115,15 @@ def run(
         shown = ", ".join(f"{label} {share:.1%}" for label, share in answer.items())
         say(escape(f"{one} -> {shown}"))
     result({"answers": answers}, as_json=json)
+
+
+def _check_alone(**given: object) -> None:
+    """``verified.json`` decides what these options would: none may be given beside it."""
+    twice = [f"--{name}" for name, value in given.items() if value]
+    if twice:
+        raise InputError(
+            f"Either --verified or {twice[0]} must be given, but got both; leave one out."
+        )
 
 
 def _absolute(budgets: Sequence[Budget]) -> tuple[Budget, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +19,12 @@ from fleetfit import (
     Metric,
     Target,
     Workload,
+    to_json,
 )
 from fleetfit.files import check_new
-from search.cli.console import mib, ms, percent, progress, result, table
+from search.cached import CachedQuality
+from search.calibrate import calibrate
+from search.cli.console import mib, ms, percent, progress, result, say, table
 from search.cli.options import (
     AsJson,
     Batch,
@@ -37,16 +41,18 @@ from search.cli.options import (
     workload_of,
 )
 from search.cost import Costs
+from search.feasibility import Feasibility, feasibility
+from search.problem import Problem, resolve_budgets, source_values
 from search.record import Ranked, SearchRecord, write_record
-from search.report import result_rows
+from search.report import PairedGain, paired_gain, result_rows
+from search.result import Evaluated, SearchResult
+from search.run import search as run_search
+from search.settings import SearchSettings
 
 if TYPE_CHECKING:
     from profiler import Store
-    from search.cached import CachedQuality
-    from search.feasibility import Feasibility
-    from search.problem import Problem
-    from search.result import Evaluated, SearchResult
     from supernet.checkpoint import Checkpoint
+    from supernet.quality import HiddenLoss
 
 __all__ = ["search"]
 
@@ -85,11 +91,6 @@ def search(
     """
     from devices import describe
     from profiler import Store
-    from search.calibrate import calibrate
-    from search.feasibility import feasibility
-    from search.problem import Problem, resolve_budgets, source_values
-    from search.run import search as run_search
-    from search.settings import SearchSettings
     from supernet import checkpoint
 
     check_new(out)
@@ -97,24 +98,23 @@ def search(
     device = describe()
     targets = targets_of(target, device, threads)
     loaded = checkpoint.load(supernet)
-    space = loaded.config.space.with_head(head_of(labels, loaded.config.pooling))
-    workload = workload_of(batch, seq_len)
     opened = Store(store)
-    verified = _verified(opened, device)
-    costs = calibrate(_predictors(predictors, device), verified, workload)
-    source = source_values(space, targets, costs, workload)
-    resolved = resolve_budgets(
-        asked, _measured(source, verified, space.largest().cost_id, workload)
-    )
-    problem = Problem(
-        space=space,
+    workload = workload_of(batch, seq_len)
+    verified = [m for m in _verified(opened, device) if m.job.query.target in targets]
+    anything = Problem(
+        space=loaded.config.space.with_head(head_of(labels, loaded.config.pooling)),
         targets=targets,
-        # No search can judge a task's metric before training: export does.
-        budgets=tuple(b for b in resolved if b.metric != "quality_drop"),
-        costs=costs,
+        budgets=(),
+        costs=calibrate(_predictors(predictors, device), verified, workload),
         workload=workload,
     )
-    cached = _quality(loaded, (text, text_column, sentences), opened)
+    resolved = _resolved(asked, anything, verified)
+    # No search can judge a task's metric before training: export does.
+    judged = tuple(b for b in resolved if b.metric != "quality_drop")
+    problem = dataclasses.replace(anything, budgets=judged)
+    lines, others = _lines(text, text_column, sentences)
+    loss = _loss(loaded, lines)
+    cached = CachedQuality(loss, store=opened, key=f"{loaded.sha256[:16]}-{loss.data_id}")
     settings = SearchSettings(evaluations=evaluations, seed=seed)
     _show_feasibility(feasibility(problem, samples=settings.samples, seed=settings.seed), problem)
     with progress("searching") as report:
@@ -125,27 +125,49 @@ def search(
             settings=settings,
             progress=lambda done, total, best: report(done, total, f"loss {best:.4f}"),
         )
+    summary = _write(found, problem, (tuple(budget), resolved), out)
     _show_found(found, problem)
-    result(_write(found, problem, (tuple(budget), resolved), out), as_json=json)
+    with progress("comparing with the best uniform network"):
+        gain = _gain(found, loaded, others)
+    if gain is not None:
+        say(
+            f"On {len(others)} other lines of the text the winner's loss is {gain.gain:.4f} ± "
+            f"{gain.se:.4f} below the best uniform network's."
+        )
+    result(summary | {"gain": gain and to_json(gain)}, as_json=json)
 
 
 def _verified(store: Store, device: DeviceInfo) -> list[Measurement]:
     """Verifications on this machine as it is now, of random weights."""
     rows = store.measurements(device_class=device.device_class, protocol="verify")
-    current = device.versions.items()
-    rows = [r for r in rows if r.status == "ok" and r.versions.items() <= current]
-    return [r for r in rows if r.job.model_sha256 is None]
+    return [
+        r for r in rows if r.status == "ok" and r.is_current(device) and r.job.model_sha256 is None
+    ]
 
 
-def _measured(
-    source: _SourceValues, rows: Sequence[Measurement], largest: str, workload: Workload
+def _resolved(
+    budgets: Sequence[Budget], problem: Problem, verified: Sequence[Measurement]
+) -> tuple[Budget, ...]:
+    """Absolute budgets: shares are of the source model as measured, where it was."""
+    source = source_values(problem.space, problem.targets, problem.costs, problem.workload)
+    measured = _measured_source(verified, problem.space.largest().cost_id, problem.workload)
+    for target, values in source.items():
+        values |= measured.get(target, {})
+    lacking = ", ".join(str(t) for t in source if t not in measured)
+    if lacking and any(b.relative for b in budgets):
+        say(f"Shares are of the source model as predicted, not as measured, in {lacking}.")
+    return resolve_budgets(budgets, source)
+
+
+def _measured_source(
+    rows: Sequence[Measurement], largest: str, workload: Workload
 ) -> _SourceValues:
-    """What the source model (of ``cost_id`` ``largest``) measured, in place of predictions."""
+    """What the source model (of ``cost_id`` ``largest``) measured, by target."""
+    source: _SourceValues = {}
     for row in rows:
         query = row.job.query
-        known = query.target in source and query.workload == workload
-        if known and query.architecture.cost_id == largest:
-            values = source[query.target]
+        if query.workload == workload and query.architecture.cost_id == largest:
+            values = source.setdefault(query.target, {})
             values |= {"latency_p50": row.latency_p50_s, "latency_p90": row.latency_p90_s}
             values["throughput"] = row.throughput_per_s
             if row.memory_bytes is not None:
@@ -208,25 +230,40 @@ def _predictors(path: Path, device: DeviceInfo) -> Costs:
     return costs
 
 
-def _quality(loaded: Checkpoint, lines_of: tuple[Path, str, int], store: Store) -> CachedQuality:
-    """Loss on lines of a text: its path, its column if it is a table, how many lines."""
-    from search.cached import CachedQuality
-    from supernet import quality
-    from supernet.checkpoint import load_tokenizer
+def _lines(text: Path, column: str, count: int) -> tuple[list[str], list[str]]:
+    """Lines of a text or of a table's column: ``count`` to choose on, others to report on."""
     from supernet.tasks import read_column
     from supernet.text import read_lines
 
-    text, column, count = lines_of
     table_like = text.suffix.lower() in (".csv", ".tsv")
     lines = read_column(text, column) if table_like else list(read_lines(text))
     if not lines:
         raise InputError(f"{text} must hold text, but it is empty.")
     step = max(1, math.ceil(len(lines) / count))
+    return lines[::step], lines[step // 2 :: step] if step > 1 else []
+
+
+def _loss(loaded: Checkpoint, lines: list[str]) -> HiddenLoss:
+    from supernet import quality
+    from supernet.checkpoint import load_tokenizer
+
     tokenizer = load_tokenizer(loaded.tokenizer_path)
     length = min(128, loaded.config.source.embedding.max_positions)
-    batches = quality.sentences(lines[::step], tokenizer, max_length=length)
-    loss = quality.HiddenLoss(loaded.supernet, batches)
-    return CachedQuality(loss, store=store, key=f"{loaded.sha256[:16]}-{loss.data_id}")
+    batches = quality.sentences(lines, tokenizer, max_length=length)
+    return quality.HiddenLoss(loaded.supernet, batches)
+
+
+def _gain(found: SearchResult, loaded: Checkpoint, lines: list[str]) -> PairedGain | None:
+    """The winner's gain over the best uniform network on lines it was not chosen on."""
+    rival = found.best_uniform
+    if rival in (None, found.winner) or len(lines) < 2:
+        return None
+    loss = _loss(loaded, lines)
+    ours, theirs = (
+        loss.per_sequence(c.architecture.with_head(Head()), c.target.precision)
+        for c in (found.winner.candidate, rival.candidate)
+    )
+    return paired_gain(ours.tolist(), theirs.tolist())
 
 
 def _show_feasibility(rows: Sequence[Feasibility], problem: Problem) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,6 @@ from fleetfit import (
     InfeasibleError,
     InputError,
     Measurement,
-    Query,
-    Workload,
     dumps,
 )
 from fleetfit.files import write_text
@@ -39,10 +38,11 @@ def verify(
 
     After a search: its candidates, best first, at most five; the first that keeps every budget
     goes to verified.json and winner.json; every measurement joins the store, and learn uses it.
-    A bundle: the exported model itself. Exit code 3 where a budget is missed.
+    A bundle: the exported model itself; its measurement joins the store too. Exit code 3 where a
+    budget is missed.
     """
     if (what / "manifest.json").exists():
-        summary = _verify_bundle(what)
+        summary = _verify_bundle(what, store)
     else:
         summary = _verify_search(what, store, next_one=next_one)
     result(summary, as_json=json)
@@ -57,16 +57,16 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
         raise InputError(
             f"{path} must be a directory that search or export wrote, but is not; search first."
         )
-    record = read_record(path / "search.json")
-    if not isinstance(record, SearchRecord):
-        raise InputError(f"{path / 'search.json'} must be written by search, but is not.")
+    record = read_record(path / "search.json", SearchRecord)
     budgets = record.absolute_budgets
     device, store = describe(), Store(store_url)
-    ranked = _after(record, path / "verified.json") if next_one else record.ranking
+    before = read_record(path / "verified.json", VerifiedRecord) if next_one else None
+    tried = () if before is None else before.measured
+    ranked = _left(record, tried)
     with progress("verifying") as report:
 
         def measured(candidate: Candidate) -> Measurement:
-            query = _query(candidate, record.workload)
+            query = candidate.query(record.workload)
             found = measure(query, device=device, progress=report)
             store.put(found)
             return found
@@ -82,7 +82,7 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
         budgets=record.resolved,
         predicted=chosen.costs,
         measurement=found,
-        misses=tuple(m.measurement for m in passed.misses),
+        misses=(*tried, *(m.measurement for m in passed.misses)),
     )
     write_record(path / "verified.json", verified)
     write_text(path / "winner.json", dumps(chosen.architecture) + "\n")
@@ -98,26 +98,18 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
     }
 
 
-def _after(record: SearchRecord, path: Path) -> tuple[Ranked, ...]:
-    """The ranking without what was verified before, and what missed on the way there."""
-    before = read_record(path)
-    if not isinstance(before, VerifiedRecord):
-        raise InputError(f"{path} must be written by verify, but is not; verify without --next.")
-    tried = {Candidate(architecture=before.architecture, target=before.target)}
-    for miss in before.misses:
-        query = miss.job.query
-        tried.add(Candidate(architecture=query.architecture, target=query.target))
-    left = tuple(r for r in record.ranking if r.candidate not in tried)
+def _left(record: SearchRecord, tried: Sequence[Measurement]) -> tuple[Ranked, ...]:
+    """The ranking without what was measured before."""
+    done = {
+        Candidate(architecture=m.job.query.architecture, target=m.job.query.target) for m in tried
+    }
+    left = tuple(r for r in record.ranking if r.candidate not in done)
     if not left:
         raise InfeasibleError(
             "A candidate must be left after those measured before, but none is; search again with "
             "a higher limit."
         )
     return left
-
-
-def _query(candidate: Candidate, workload: Workload) -> Query:
-    return Query(architecture=candidate.architecture, target=candidate.target, workload=workload)
 
 
 def _show_verified(passed: Verified, known: dict[Candidate, Ranked], record: SearchRecord) -> None:
@@ -145,23 +137,28 @@ def _show_verified(passed: Verified, known: dict[Candidate, Ranked], record: Sea
     table(f"Measured in three fresh processes, {record.workload}, {limits}", columns, rows)
 
 
-def _verify_bundle(path: Path) -> dict[str, object]:
+def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
     from devices import describe
     from exporters import load_bundle
+    from profiler import Store
     from profiler import verify as measure
 
     manifest = load_bundle(path).manifest
-    query = Query(
-        architecture=manifest.architecture, target=manifest.target, workload=manifest.workload
-    )
-    with progress("verifying") as report:
-        found = measure(query, device=describe(), model_path=path / "model.onnx", progress=report)
     candidate = Candidate(architecture=manifest.architecture, target=manifest.target)
+    query = candidate.query(manifest.workload)
+    with Store(store_url) as store, progress("verifying") as report:
+        found = measure(query, device=describe(), model_path=path / "model.onnx", progress=report)
+        store.put(found)
     budgets = [b for b in map(Budget.parse, manifest.budgets) if b.metric != "quality_drop"]
     values = [measured_value(candidate, found, b) for b in budgets]
     rows = [
         (str(b), b.shown(v), "kept" if b.excess(v) <= 0 else "missed")
         for b, v in zip(budgets, values, strict=True)
+    ]
+    rows += [
+        ("p50", ms(found.latency_p50_s), ""),
+        ("p50, 95 % upper", ms(found.interval_s()[1]), ""),
+        ("memory", mib(found.memory_bytes), ""),
     ]
     table(f"{path} in {manifest.target}, {manifest.workload}", ("budget", "measured", ""), rows)
     missed = [(b, v) for b, v in zip(budgets, values, strict=True) if b.excess(v) > 0]

@@ -12,6 +12,7 @@ import pytest
 import profiler
 from fleetfit import DeviceInfo, Health, Job, Measurement, Query
 from profiler.fake import FakeBench
+from profiler.survey import Progress, Survey
 from search.cli import main
 
 TARGET = ("--target", "onnxruntime-fp32", "--threads", "1")
@@ -56,9 +57,9 @@ def measure_by_fake(monkeypatch: pytest.MonkeyPatch, *, slower: float = 1.0) -> 
         store: profiler.Store,
         device: DeviceInfo,
         settings: profiler.SurveySettings,
-        progress: profiler.Progress | None = None,
+        progress: Progress | None = None,
     ) -> list[Measurement]:
-        plan = profiler.Survey(queries, store=store, device=device, settings=settings)
+        plan = Survey(queries, store=store, device=device, settings=settings)
         return plan.run(FakeBench(), progress)
 
     def verify(
@@ -67,7 +68,7 @@ def measure_by_fake(monkeypatch: pytest.MonkeyPatch, *, slower: float = 1.0) -> 
         device: DeviceInfo,
         model_path: Path | None = None,
         settings: profiler.VerifySettings | None = None,
-        progress: profiler.Progress | None = None,
+        progress: Progress | None = None,
     ) -> Measurement:
         latency = FakeBench.truth_s(query) * slower
         memory = FakeBench().memory(query, seed=0)

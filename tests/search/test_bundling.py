@@ -52,7 +52,7 @@ def test_a_quality_drop_needs_the_metric_of_both_models(
 ) -> None:
     measure_by_fake(monkeypatch)
     with pytest.raises(InputError, match="give --test and --source-accuracy"):
-        make_bundle(tuned, tmp_path / "out", order=order("quality_drop<=1%"))
+        make_bundle(tuned, tmp_path / "out", order=order("quality_drop<=1%"), measured=pytest.fail)
 
 
 @pytest.mark.parametrize(("source", "kept"), [(0.001, True), (1000.0, False)])

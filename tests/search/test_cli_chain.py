@@ -74,10 +74,24 @@ def test_the_whole_chain_ends_in_a_bundle_that_keeps_its_budgets(
     (answer,) = fleetfit(capsys, "run", bundle, "I lost my card")["answers"]
     assert set(answer) == {"card", "money"}
     assert sum(answer.values()) == pytest.approx(1)
-    kept = fleetfit(capsys, "verify", bundle)
+    again = tmp_path / "again.db"
+    kept = fleetfit(capsys, "verify", bundle, "--store", again)
+    with profiler.Store(str(again)) as opened:
+        assert len(opened.measurements(protocol="verify")) == 1
     assert kept["measured_latency_s"] == verified["measured_latency_s"]
     measure_by_fake(monkeypatch, slower=10)
-    assert "latency_p50<=" in refused(capsys, 3, "verify", bundle)
+    assert "latency_p50<=" in refused(capsys, 3, "verify", bundle, "--store", store)
+
+
+def test_next_never_comes_back_to_a_candidate(
+    fitted: Fitted, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(fitted.search("--budget", "latency_p50<=90%")) == 0
+    measure_by_fake(monkeypatch)
+    verifying = ("verify", fitted.out, "--store", fitted.store)
+    found = [fleetfit(capsys, *verifying)["network"]]
+    found += [fleetfit(capsys, *verifying, "--next")["network"] for _ in range(2)]
+    assert len(set(found)) == 3
 
 
 def test_a_candidate_slower_than_predicted_is_a_miss_of_exit_code_3(

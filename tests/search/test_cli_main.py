@@ -58,7 +58,7 @@ def test_an_interrupt_says_how_to_go_on(
     monkeypatch.setattr(devices, "describe", lambda: os.kill(os.getpid(), number))
     before = signal.getsignal(signal.SIGTERM)
     assert main(["describe"]) == 130
-    assert "run the same command to go on" in capsys.readouterr().err
+    assert "profile and pretrain go on from here" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from fleetfit import Budget, InputError, Target, Workload
 from search.cost import Estimate
-from search.record import Ranked, SearchRecord, read_record, write_record
+from search.record import Ranked, SearchRecord, VerifiedRecord, read_record, write_record
 from tests.conftest import build_tiny_source
 
 
@@ -28,7 +28,13 @@ def record() -> SearchRecord:
 
 def test_a_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
     write_record(tmp_path / "search.json", record())
-    assert read_record(tmp_path / "search.json") == record()
+    assert read_record(tmp_path / "search.json", SearchRecord) == record()
+
+
+def test_a_record_of_search_is_none_of_verify(tmp_path: Path) -> None:
+    write_record(tmp_path / "search.json", record())
+    with pytest.raises(InputError, match="written by verify, but is not"):
+        read_record(tmp_path / "search.json", VerifiedRecord)
 
 
 def test_budgets_keep_their_unrounded_limits() -> None:
@@ -40,5 +46,5 @@ def test_budgets_keep_their_unrounded_limits() -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"budgets": []}'])
 def test_another_file_is_no_record(tmp_path: Path, text: str) -> None:
     (tmp_path / "search.json").write_text(text)
-    with pytest.raises(InputError, match="written by search or verify"):
-        read_record(tmp_path / "search.json")
+    with pytest.raises(InputError, match="written by search, but is not"):
+        read_record(tmp_path / "search.json", SearchRecord)
