@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 import torch
 
 import supernet.finetune as module
-from fleetfit import InputError
+from fleetfit import InputError, SurroundingsError
 from supernet.checkpoint import load_tokenizer
 from supernet.finetune import FinetuneConfig, FinetuneResult, accuracy, finetune, with_classifier
 from supernet.network import EncoderNetwork
+from supernet.quality import encode_texts, pad
 from supernet.tasks import LabelledTexts
 from tests.supernet.tiny import WORDS, tiny_supernet, write_tokenizer
 
@@ -37,6 +39,12 @@ def texts(count: int, *, seed: int) -> LabelledTexts:
 PARTS = (texts(120, seed=0), texts(40, seed=1))
 
 
+def used_ids(tokenizer: Any) -> list[int]:
+    """Ids of the tokens in train or dev, and padding."""
+    texts = [text for part in PARTS for text in part.texts]
+    return sorted({0}.union(*encode_texts(texts, tokenizer, max_length=16)))
+
+
 def fresh() -> EncoderNetwork:
     supernet = tiny_supernet()
     arch = supernet.space.smallest()
@@ -46,21 +54,19 @@ def fresh() -> EncoderNetwork:
 
 
 def tuned(tokenizer: Any, **changes: Any) -> FinetuneResult:
-    import dataclasses
-
     config = dataclasses.replace(CONFIG, **changes)
     return finetune(fresh(), PARTS, tokenizer, config=config)
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, script: list[float]) -> list[dict[str, Any]]:
-    """Let the dev accuracy follow ``script``; returns the weights at each of its readings."""
+    """Let the dev accuracy follow ``script``; returns the trained weights at each reading."""
     seen: list[dict[str, Any]] = []
 
-    def reading(network: EncoderNetwork, *_: Any, **__: Any) -> float:
+    def reading(network: EncoderNetwork, *_: Any) -> float:
         seen.append(network.weights())
         return script[len(seen) - 1]
 
-    monkeypatch.setattr(module, "accuracy", reading)
+    monkeypatch.setattr(module, "_accuracy", reading)
     return seen
 
 
@@ -80,6 +86,7 @@ def test_it_stops_early_and_goes_back_to_the_best_epoch(
     assert result.dev_accuracy == 0.8
     best, last = seen[1], seen[3]
     ours = result.network.weights()
+    ours["embedding.tokens"] = ours["embedding.tokens"][used_ids(tokenizer)]
     assert all(np.array_equal(ours[name], best[name]) for name in best)
     assert not np.array_equal(best["head.output.weight"], last["head.output.weight"])
 
@@ -103,6 +110,63 @@ def test_the_global_seed_is_as_before(tokenizer: Any) -> None:
     torch.manual_seed(5)
     tuned(tokenizer, epochs=1, dropout=0.2)
     assert torch.equal(torch.rand(3), wanted)
+
+
+def test_only_the_rows_of_tokens_seen_are_trained(tokenizer: Any) -> None:
+    used = used_ids(tokenizer)
+    assert len(used) < 95  # of 100
+    table = "embedding.tokens"
+    before, after = fresh().weights()[table], tuned(tokenizer, epochs=1).network.weights()[table]
+    same = (before == after).all(axis=1)
+    assert set(np.flatnonzero(same)) == set(range(100)) - set(used)
+
+
+def test_the_network_given_back_equals_the_one_trained(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: Any
+) -> None:
+    trained: list[EncoderNetwork] = []
+
+    def reading(network: EncoderNetwork, *_: Any) -> float:
+        trained.append(network)
+        return 0.5
+
+    monkeypatch.setattr(module, "_accuracy", reading)
+    result = tuned(tokenizer, epochs=1)
+    used = used_ids(tokenizer)
+    rows = encode_texts(PARTS[0].texts[:9], tokenizer, max_length=16)
+    assert trained[0].arch.embedding.vocab_size == len(used)
+    assert result.network.arch == fresh().arch
+
+    def logits(network: EncoderNetwork, rows: list[list[int]]) -> torch.Tensor:
+        batch = pad(rows)
+        found = network.eval()(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits
+        assert found is not None
+        return found
+
+    ours = logits(result.network, rows)
+    assert torch.equal(ours, logits(trained[0], [[used.index(t) for t in row] for row in rows]))
+
+
+def test_unseen_tokens_in_the_table_change_no_step(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: Any
+) -> None:
+    """Against training the whole table: without weight decay, rows without gradients stay."""
+    narrow = tuned(tokenizer, epochs=2, weight_decay=0.0).network.weights()
+    monkeypatch.setattr(module, "_used_ids", lambda *_: list(range(100)))
+    whole = tuned(tokenizer, epochs=2, weight_decay=0.0).network.weights()
+    for name, value in whole.items():
+        np.testing.assert_allclose(narrow[name], value, atol=2e-5, err_msg=name)
+
+
+def test_a_loss_that_is_not_finite_stops_and_leaves_the_network(tokenizer: Any) -> None:
+    network = fresh()
+    with torch.no_grad():
+        network.named_weights()["head.output.weight"][0, 0] = float("nan")
+    before = network.weights()
+    with pytest.raises(SurroundingsError, match=r"step 0 .* lower rate"):
+        finetune(network, PARTS, tokenizer, config=CONFIG)
+    after = network.weights()
+    assert all(np.array_equal(before[n], after[n], equal_nan=True) for n in before)
 
 
 def test_a_classifier_stands_on_the_body_as_it_was() -> None:
