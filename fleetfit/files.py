@@ -42,12 +42,30 @@ def write_text(path: Path, text: str) -> None:
 
 
 def check_new(path: Path) -> None:
-    """Raise InputError unless ``path`` can become a new directory: call it before the work."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} must be a new or empty directory, but it holds something.")
-    above = next(parent for parent in path.absolute().parents if parent.exists())
+    """Raise InputError unless ``path`` can become a new directory: call it before the work.
+
+    It may exist as an empty plain directory, if a rename can replace that.
+    """
+    try:
+        taken = path.is_symlink() or (path.exists() and not _is_replaceable(path))
+        above = next(parent for parent in path.absolute().parents if parent.exists())
+    except OSError as exc:  # a folder on the way that must not be looked into
+        raise _refused(path, exc) from exc
+    if taken:
+        raise InputError(
+            f"{path} must be a new or empty directory (no link, no mount point, not the current "
+            "one), but is not; choose another."
+        )
     if not above.is_dir():
         raise InputError(f"{path} must be a new directory, but {above} is a file.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{path} must be a new directory, but {above} is not writable.")
+
+
+def _is_replaceable(path: Path) -> bool:
+    if not path.is_dir() or path.samefile(Path.cwd()) or path.is_mount():
+        return False
+    return not any(path.iterdir())
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ def _head(arch: Architecture) -> dict[str, tuple[int, ...]]:
 
 
 def check_weights(arch: Architecture, weights: Weights) -> None:
-    """Raise InputError unless ``weights`` has exactly the names and shapes of ``arch``."""
+    """Raise InputError unless ``weights`` are float32 with the names and shapes of ``arch``."""
     shapes = weight_shapes(arch)
     odd = sorted(shapes.keys() ^ weights.keys())
     if odd:
@@ -90,3 +90,5 @@ def check_weights(arch: Architecture, weights: Weights) -> None:
             raise InputError(
                 f"Weight {name!r} must have the shape {shape}, but got {weights[name].shape}."
             )
+        if weights[name].dtype != np.float32:
+            raise InputError(f"Weight {name!r} must be float32, but is {weights[name].dtype}.")

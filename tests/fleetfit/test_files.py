@@ -145,6 +145,30 @@ def test_a_new_place_is_checked_and_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == ["empty", "full"]
 
 
+def test_what_a_rename_cannot_replace_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "mount", "target"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "dangling").symlink_to("absent")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "mount")
+    refused = [Path(), *(tmp_path / name for name in ("here", "mount", "link", "dangling"))]
+    for path in refused:
+        with pytest.raises(InputError, match="must be a new or empty directory"):
+            check_new(path)
+    check_new(tmp_path / "target")
+
+
+def test_a_folder_that_takes_no_new_directory_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(InputError, match=rf"but {tmp_path} is not writable"):
+        check_new(tmp_path / "deep" / "new")
+
+
 def test_reading_names_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="The store must be an existing file"):
         read_text(tmp_path / "absent", "The store")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,6 +116,9 @@ def test_what_does_not_fit_is_named() -> None:
     turned = zeros(ARCH) | {"embedding.tokens": np.zeros((4, 5), dtype=np.float32)}
     with pytest.raises(InputError, match=r"'embedding.tokens' must have the shape \(5, 4\)"):
         check_weights(ARCH, turned)
+    half: Any = np.zeros((5, 4), dtype=np.float16)
+    with pytest.raises(InputError, match=r"'embedding\.tokens' must be float32, but is float16"):
+        check_weights(ARCH, zeros(ARCH) | {"embedding.tokens": half})
 
 
 def test_a_sublayer_without_weights_yet_is_named() -> None:
