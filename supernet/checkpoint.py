@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +52,13 @@ def save(
     ``like``: the tokenizer file to copy and the order of the residual stream.
     """
     tokenizer, order = like
+    words = read_text(tokenizer, "A tokenizer")
     tensors = {n: t.detach().to(dtype).contiguous() for n, t in supernet.tensors().items()}
     tensors["stream_order"] = torch.as_tensor(np.asarray(order), dtype=torch.int32)
     with new_directory(path) as new:
         write_bytes(new / _WEIGHTS, to_bytes(tensors))
         write_config(new, config)
-        shutil.copyfile(tokenizer, new / _TOKENIZER)
+        write_text(new / _TOKENIZER, words)
 
 
 def write_config(path: Path, config: CheckpointConfig) -> None:

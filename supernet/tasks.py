@@ -86,7 +86,10 @@ def _check_column(row: dict[str, str], column: str, path: Path) -> None:
 
 
 def split(data: LabelledTexts, *, share: float, seed: int) -> tuple[LabelledTexts, LabelledTexts]:
-    """Training and dev part; ``share`` of each label (at least one text) goes to the dev part."""
+    """Training and dev part; ``share`` of each label goes to the dev part.
+
+    At least one text of a label goes there and one stays; a label's only text stays.
+    """
     if not 0 < share < 1:
         raise InputError(f"`0 < share < 1` must hold for the dev part, but got {share}.")
     rng = np.random.default_rng(seed)
@@ -95,7 +98,8 @@ def split(data: LabelledTexts, *, share: float, seed: int) -> tuple[LabelledText
     for label in range(len(data.names)):
         rows = rng.permutation(np.flatnonzero(labels == label))
         if len(rows) > 1:
-            dev |= {int(r) for r in rows[: max(1, round(share * len(rows)))]}
+            held = min(len(rows) - 1, max(1, round(share * len(rows))))
+            dev |= {int(r) for r in rows[:held]}
     if not dev:
         raise InputError("A dev part needs a label with at least two texts, but there is none.")
     train_rows = [i for i in range(len(data)) if i not in dev]

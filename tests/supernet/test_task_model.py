@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as torch_save
 
 from fleetfit import Head, InputError
 from supernet.task_model import TaskModel, read_task_model, write_task_model
 from tests.conftest import build_tiny_source
-from tests.supernet.tiny import arrays, random_weights, write_tokenizer
+from tests.supernet.tiny import arrays, edit_json, random_weights, write_tokenizer
 
 ARCH = build_tiny_source(head=Head(kind="classification", pooling="mean", outputs=2))
 MODEL = TaskModel(architecture=ARCH, labels=("a", "b"), max_length=32, task="toy", dev_accuracy=0.5)
@@ -40,7 +43,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, name: str, how: str) -> None:
     path.unlink()
     if how == "truncated":
         path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match=r"encoder\.safetensors|model\.json|TaskModel"):
+    with pytest.raises(InputError, match=r"encoder\.safetensors|model\.json"):
         read_task_model(path.parent)
 
 
@@ -56,8 +59,38 @@ def test_tensors_that_do_not_fit_are_refused_by_name(tmp_path: Path, how: str) -
         read_task_model(path)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_other_precisions_on_disk_are_refused_by_name(tmp_path: Path, dtype: torch.dtype) -> None:
+    path = written(tmp_path) / "encoder.safetensors"
+    halves = {name: value.to(dtype) for name, value in random_weights(ARCH).items()}
+    torch_save(halves, path)
+    with pytest.raises(InputError, match=r"encoder\.safetensors.*(float32|BFloat16)"):
+        read_task_model(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ["a"]}, "2 different labels"),
+        ({"labels": ["a", "a"]}, "1 different"),
+        ({"max_length": 41}, "3 <= max_length <= 40"),
+        ({"max_length": 2}, "3 <= max_length"),
+        ({"dev_accuracy": 1.5}, "from 0 to 1"),
+        ({"test_accuracy": -0.5}, "from 0 to 1"),
+    ],
+    ids=str,
+)
+def test_a_description_that_does_not_fit_is_refused_by_name(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    path = written(tmp_path)
+    edit_json(path / "model.json", **change)
+    with pytest.raises(InputError, match=rf"model\.json must describe.*{message}"):
+        read_task_model(path)
+
+
 def test_nothing_is_left_after_a_failed_save(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match=r"none\.json|No such file"):
+    with pytest.raises(InputError, match=r"A tokenizer must be an existing file.*none\.json"):
         write_task_model(
             tmp_path / "out", MODEL, arrays(random_weights(ARCH)), tmp_path / "none.json"
         )

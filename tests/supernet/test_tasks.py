@@ -96,7 +96,7 @@ def test_a_split_is_stratified_and_loses_nothing(
         assert all(labels[int(t)] == y for t, y in zip(part.texts, part.labels, strict=True))
     for label in set(labels):
         count, held = labels.count(label), dev.labels.count(label)
-        assert held == (max(1, round(share * count)) if count > 1 else 0)
+        assert held == min(count - 1, max(1, round(share * count)))
     assert split(data, share=share, seed=seed) == (train, dev)
 
 
