@@ -9,7 +9,7 @@ from search.feasibility import Feasibility, check_feasible, feasibility
 from search.nsga2 import Nsga2
 from search.problem import Problem, resolve_budgets, source_values
 from search.record import Ranked
-from search.report import PairedGain, Row, paired_gain, result_rows
+from search.report import PairedGain, paired_gain, result_rows
 from search.result import Evaluated, SearchResult
 from search.run import Progress, search
 from search.settings import SearchSettings
@@ -34,7 +34,6 @@ __all__ = [
     "Quality",
     "QualityStore",
     "Ranked",
-    "Row",
     "SearchResult",
     "SearchSettings",
     "Verified",

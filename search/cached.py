@@ -52,8 +52,6 @@ class CachedQuality:
         self._quality = quality
         self._store = store
         self._key = key
-        self.evaluated = 0
-        """Pairs that were not known before."""
 
     def __call__(self, pairs: Sequence[tuple[Architecture, Precision]]) -> list[float]:
         """A loss for each pair; raises InputError where one is not a finite number."""
@@ -70,5 +68,4 @@ class CachedQuality:
                 f"{arch.summary()} in {precision}."
             )
         self._store.put_quality(self._key, arch.id, precision, losses[0])
-        self.evaluated += 1
         return losses[0]

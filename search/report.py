@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from fleetfit import InputError, Metric
-from search.candidate import Candidate
-from search.cost import Estimate
+from fleetfit import InputError
 from search.result import Evaluated, SearchResult
 
-__all__ = ["PairedGain", "Row", "paired_gain", "result_rows"]
+__all__ = ["PairedGain", "paired_gain", "result_rows"]
 
 Role = Literal["winner", "uniform", "front", "source"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of the result table."""
-
-    role: Role
-    """winner; uniform: the best uniform network; front; source: the unshrunk source model."""
-    candidate: Candidate
-    loss: float
-    costs: Mapping[Metric, Estimate]
-    """Predicted, SI units."""
-    feasible: bool
+"""winner; uniform: the best uniform network; front; source: the unshrunk source model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +28,9 @@ class PairedGain:
     """Standard error of that mean over the items."""
 
 
-def result_rows(result: SearchResult, *, front: int | None = None) -> tuple[Row, ...]:
+def result_rows(
+    result: SearchResult, *, front: int | None = None
+) -> tuple[tuple[Role, Evaluated], ...]:
     """Winner, best uniform network, the front fastest first, the source model in every target.
 
     ``front``: at most so many of the front, spread evenly; None: all.
@@ -51,21 +39,14 @@ def result_rows(result: SearchResult, *, front: int | None = None) -> tuple[Row,
     if front is not None and len(members) > front:
         at = np.linspace(0, len(members) - 1, front).round().tolist()
         members = [members[int(k)] for k in at]
-    uniform = result.best_uniform
-    rows = [_row("winner", result.winner)]
-    rows += [_row("uniform", uniform)] if uniform is not None else []
-    rows += [_row("front", e) for e in members]
-    return (*rows, *(_row("source", e) for e in result.source))
-
-
-def _row(role: Role, found: Evaluated) -> Row:
-    return Row(
-        role=role,
-        candidate=found.candidate,
-        loss=found.loss,
-        costs=found.costs,
-        feasible=found.feasible,
+    uniform = () if result.best_uniform is None else (result.best_uniform,)
+    parts: tuple[tuple[Role, Sequence[Evaluated]], ...] = (
+        ("winner", (result.winner,)),
+        ("uniform", uniform),
+        ("front", members),
+        ("source", result.source),
     )
+    return tuple((role, e) for role, found in parts for e in found)
 
 
 def paired_gain(ours: Sequence[float], rival: Sequence[float]) -> PairedGain:

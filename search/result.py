@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from fleetfit import InputError, LayerTable, Metric
 from search.candidate import Candidate
 from search.cost import Estimate
-from search.feasibility import Feasibility
 from search.problem import Problem
 
 __all__ = ["Evaluated", "SearchResult", "non_dominated", "price", "quality_drop"]
@@ -47,7 +46,6 @@ class SearchResult:
     of that precision where it is predicted to be feasible."""
     source: tuple[Evaluated, ...]
     """The unshrunk source model in every target, feasible or not."""
-    feasibility: tuple[Feasibility, ...]
     asked: int
     """Pairs of architecture and precision whose quality was asked, the source's not counted."""
 

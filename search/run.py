@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fleetfit import Architecture, InfeasibleError, Precision
 from search.cached import CachedQuality, MemoryQualities, Quality
 from search.candidate import Candidate
-from search.feasibility import check_feasible, feasibility
+from search.feasibility import check_feasible
 from search.nsga2 import Nsga2
 from search.problem import Problem
 from search.result import Evaluated, SearchResult, price
@@ -33,9 +33,7 @@ def search(
     Raises InfeasibleError, before any evaluation, where nothing is predicted to fit.
     """
     settings = settings or SearchSettings()
-    size = {"samples": settings.samples, "seed": settings.seed}
-    table = feasibility(problem, **size)
-    check_feasible(problem, **size)
+    check_feasible(problem, samples=settings.samples, seed=settings.seed)
     run = _Run(problem, CachedQuality(quality, store=MemoryQualities()))
     algorithm = Nsga2(problem, settings=settings)
     found: list[Evaluated] = []
@@ -59,7 +57,7 @@ def search(
         if progress is not None:
             best = min((e.loss for e in found if e.feasible), default=float("inf"))
             progress(asked, settings.evaluations, best)
-    result = SearchResult(evaluated=tuple(found), source=run.source, feasibility=table, asked=asked)
+    result = SearchResult(evaluated=tuple(found), source=run.source, asked=asked)
     _check_found(result)
     return result
 

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, to_json
+from fleetfit import DeviceInfo, InputError, Measurement, Query, to_json
 from fleetfit.files import new_directory
 from search.cli.console import mib, ms, percent, progress, result, say, table
 from search.cli.options import (
@@ -40,17 +40,18 @@ _LEARNED: tuple[CostMetric, ...] = ("latency_p50", "latency_p90", "memory")
 def describe(json: AsJson = False) -> None:
     """What this machine is: processor, cores, memory, runtimes and the targets they give."""
     from devices import describe as describe_device
+    from exporters import all_targets
 
     device = describe_device()
-    targets = [str(t) for t in targets_of(None, device, None)]
+    targets = [str(t) for t in all_targets(device, threads=device.default_threads)]
     rows = [
         ("processor", f"{device.cpu_model} ({device.machine})"),
         ("usable cores", str(device.cores)),
         ("memory", mib(device.memory_bytes)),
         ("bf16 in hardware", "yes" if device.has_bf16 else "no"),
         ("GPUs", ", ".join(device.gpus) or "none"),
-        ("runtimes", ", ".join(f"{k} {v}" for k, v in sorted(device.versions.items()))),
-        ("targets", ", ".join(targets)),
+        ("runtimes", ", ".join(f"{k} {v}" for k, v in sorted(device.versions.items())) or "none"),
+        ("targets", ", ".join(targets) or "none"),
         ("device class", device.device_class),
     ]
     table(f"Device {device.name}", ("what", "value"), rows)
@@ -83,7 +84,7 @@ def profile(
     verify protocol: relative budgets are shares of that, and it scales what the survey teaches.
     """
     from devices import describe as describe_device
-    from profiler import Store, SurveySettings, plan, survey
+    from profiler import Store, SurveySettings, plan, survey, verified
     from supernet.spaces import read_config
 
     config = read_config(supernet)
@@ -104,7 +105,10 @@ def profile(
         measured = survey(queries, store=opened, device=device, settings=settings, progress=report)
     sources = [Query(architecture=space.largest(), target=t, workload=workload) for t in targets]
     with progress("verifying the source model") as report:
-        verified = {query.target: _verified(query, opened, device, report) for query in sources}
+        source = {
+            query.target: verified(query, store=opened, device=device, progress=report)
+            for query in sources
+        }
     rows = []
     for one in targets:
         mine = [m for m in measured if m.job.query.target == one]
@@ -113,8 +117,8 @@ def profile(
                 str(one),
                 str(len(mine)),
                 ms(min(m.latency_p50_s for m in mine)),
-                ms(verified[one].latency_p50_s),
-                mib(verified[one].memory_bytes),
+                ms(source[one].latency_p50_s),
+                mib(source[one].memory_bytes),
                 percent(float(np.median([m.noise for m in mine]))),
                 str(sum(m.status != "ok" for m in mine)),
             )
@@ -132,23 +136,6 @@ def profile(
     result({"measurements": len(measured), "store": store}, as_json=json)
 
 
-def _verified(
-    query: Query, store: Store, device: DeviceInfo, report: Callable[[int, int, str], None]
-) -> Measurement:
-    """The verification of ``query``, from the store where it was made before."""
-    from profiler import VerifySettings, verify
-
-    settings = VerifySettings()
-    version = settings.protocol.version
-    job = Job(query=query, protocol="verify", protocol_version=version, seed=settings.seed)
-    known = store.get(job, device.name)
-    if known is not None and known.versions.items() <= device.versions.items():
-        return known
-    found = verify(query, device=device, settings=settings, progress=report)
-    store.put(found)
-    return found
-
-
 def learn(
     out: Annotated[Path, typer.Argument(help="New directory for the predictors.")],
     store: StoreUrl = "fleetfit.db",
@@ -158,11 +145,11 @@ def learn(
     from devices import describe as describe_device
     from profiler import Store
 
-    rows = _current(Store(store), describe_device())
+    rows = _present(Store(store), describe_device())
     with new_directory(out) as new, progress("learning") as report:
-        reports, lacking = _learn_each(rows, new, report)
-    if lacking is not None:
-        say(f"Memory is not learned (see profile --memory-every): {escape(lacking)}")
+        reports, left_out = _learn_each(rows, new, report)
+    for line in left_out:
+        say(escape(line))
     columns = (
         "metric, target",
         "rows",
@@ -192,11 +179,12 @@ def learn(
 
 def _learn_each(
     rows: list[Measurement], out: Path, report: Callable[[int, int, str], None]
-) -> tuple[list[Report], str | None]:
-    """Reports of the predictors written below ``out``; why memory is not among them, if so."""
+) -> tuple[list[Report], list[str]]:
+    """Reports of the predictors written below ``out``; a line for each that is not among them."""
     from predictors import learn as fit
 
     reports: list[Report] = []
+    lines = []
     for done, metric in enumerate(_LEARNED):
         report(done, len(_LEARNED), metric)
         try:
@@ -204,22 +192,24 @@ def _learn_each(
         except InputError as exc:
             if metric != "memory":
                 raise
-            return reports, str(exc)
+            lines.append(f"Memory is not learned (see profile --memory-every): {exc}")
+            break
         predictor.save(out / metric)
         reports += found
+        lines += [f"Not learned: {reason}" for reason in predictor.dropped_]
     report(len(_LEARNED), len(_LEARNED), "done")
-    return reports, None
+    return reports, lines
 
 
-def _current(store: Store, device: DeviceInfo) -> list[Measurement]:
-    """What was measured on this class of machine, under the runtime versions it has now."""
+def _present(store: Store, device: DeviceInfo) -> list[Measurement]:
+    """What was measured on this class of machine by the protocols and runtimes of now."""
+    from profiler import is_present
+
     found = store.measurements(device_class=device.device_class)
-
-    def holds(one: Measurement) -> bool:
-        name = one.job.query.target.runtime
-        return one.versions.get(name, "") == device.versions.get(name, "")
-
-    rows = [m for m in found if holds(m)]
+    rows = [m for m in found if is_present(m, device)]
     if len(rows) < len(found):
-        say(f"{len(found) - len(rows)} measurements of other runtime versions are left out.")
+        say(
+            f"{len(found) - len(rows)} measurements of other runtime or protocol versions are "
+            "left out."
+        )
     return rows

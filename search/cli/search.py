@@ -285,7 +285,7 @@ def _show_feasibility(rows: Sequence[Feasibility], problem: Problem) -> None:
 def _show_found(found: SearchResult, problem: Problem) -> None:
     lines = [
         (
-            row.role,
+            role,
             row.candidate.architecture.summary(),
             str(row.candidate.target),
             f"{row.loss:.4f}",
@@ -294,7 +294,7 @@ def _show_found(found: SearchResult, problem: Problem) -> None:
             mib(row.costs["memory"].mean if "memory" in row.costs else None),
             "yes" if row.feasible else "no",
         )
-        for row in result_rows(found, front=6)
+        for role, row in result_rows(found, front=6)
     ]
     heads = ("what", "network", "target", "loss", "p50", "upper", "memory", "fits")
     table(f"Found, predicted (upper: of the 90 % interval), {problem.workload}", heads, lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import profiler
 from fleetfit import DeviceInfo, Health, Job, Measurement, Query
 from profiler.fake import FakeBench
+from profiler.survey import Progress, Survey
 from profiler.survey import Progress, Survey
 from search.cli import main
 
@@ -88,6 +90,7 @@ def measure_by_fake(monkeypatch: pytest.MonkeyPatch, *, slower: float = 1.0) -> 
 
     monkeypatch.setattr(profiler, "survey", survey)
     monkeypatch.setattr(profiler, "verify", verify)
+    monkeypatch.setattr(sys.modules["profiler.verify"], "verify", verify)  # for ``verified``
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,10 +37,10 @@ def test_rows_show_winner_uniform_front_and_the_source_in_every_target(
     settings = SearchSettings(population=12, evaluations=24, pool=16, samples=8)
     found = search(toy_problem(tiny_space, "params<=20K"), ToyQuality(), settings=settings)
     rows = result_rows(found, front=2)
-    roles = [r.role for r in rows]
+    roles = [role for role, _ in rows]
     assert roles[:2] == ["winner", "uniform"]
     assert 0 < roles.count("front") <= 2
-    source = [r for r in rows if r.role == "source"]
+    source = [e for role, e in rows if role == "source"]
     assert [r.candidate.target for r in source] == [FP32, BF16]
     assert all(r.candidate.architecture == tiny_space.largest() for r in source)
-    assert rows[0].loss == min(r.loss for r in rows if r.feasible)
+    assert rows[0][1].loss == min(e.loss for _, e in rows if e.feasible)
