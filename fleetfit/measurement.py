@@ -94,6 +94,11 @@ class Measurement:
         """Relative standard error between processes."""
         return relative_noise(self.samples_s)
 
+    def is_current(self, device: DeviceInfo) -> bool:
+        """Whether the runtime that measured has the same version on ``device`` now."""
+        name = self.job.query.target.runtime
+        return self.versions.get(name) == device.versions.get(name)
+
     def interval_s(self, share: float = 0.5) -> tuple[float, float]:
         """95 % bootstrap interval of the latency percentile ``share``, seconds."""
         return bootstrap_interval(self.samples_s, share=share)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from fleetfit.errors import InputError
 
@@ -50,22 +51,31 @@ def bootstrap_interval(
     """
     _check_processes(processes)
     rng = np.random.default_rng(seed)
-    arrays = [np.asarray(p, dtype=np.float64) for p in processes]
-    per_process = np.empty((len(arrays), draws))
-    for row, values in zip(per_process, arrays, strict=True):
-        rank = _rank(len(values), share)
-        drawn = rng.choice(values, size=(draws, len(values)))
-        row[:] = np.partition(drawn, rank, axis=1)[:, rank]
-    chosen = rng.integers(len(arrays), size=(draws, len(arrays)))
+    per_process = np.stack([_drawn(p, share, draws, rng) for p in processes])
+    chosen = rng.integers(len(processes), size=(draws, len(processes)))
     medians = np.median(per_process[chosen, np.arange(draws)[:, None]], axis=1)
     low, high = np.quantile(medians, [0.025, 0.975])
     return float(low), float(high)
 
 
-def relative_noise(processes: Sequence[Sequence[float]]) -> float:
-    """Standard error of the mean of the process medians over that mean; 0 for one process."""
+def _drawn(
+    samples: Sequence[float], share: float, draws: int, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Percentiles (draws) of as many resamples, without drawing a single one of them.
+
+    The samples of a resample are ``sorted[floor(n * U)]`` with uniform U, and the r-th smallest of
+    n uniforms is Beta(r, n - r + 1) (David & Nagaraja, Order Statistics, 2003, section 2.3).
+    """
+    count = len(samples)
+    rank = _rank(count, share)
+    index = (count * rng.beta(rank + 1, count - rank, size=draws)).astype(np.int64)
+    return np.sort(np.asarray(samples, dtype=np.float64))[np.minimum(index, count - 1)]
+
+
+def relative_noise(processes: Sequence[Sequence[float]], share: float = 0.5) -> float:
+    """Standard error of the mean of the processes' percentiles over that mean; 0 for one."""
     _check_processes(processes)
-    medians = [percentile(p, 0.5) for p in processes]
-    if len(medians) < 2:
+    found = [percentile(p, share) for p in processes]
+    if len(found) < 2:
         return 0.0
-    return float(np.std(medians, ddof=1) / math.sqrt(len(medians)) / np.mean(medians))
+    return float(np.std(found, ddof=1) / math.sqrt(len(found)) / np.mean(found))

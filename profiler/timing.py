@@ -17,7 +17,6 @@ __all__ = ["TimingLoop", "has_settled", "is_steady", "quiet_gc"]
 
 _CAPACITY: Final = 1 << 16
 _DRAWS: Final = 200
-_BOOTSTRAP_SAMPLES: Final = 4000
 
 
 @contextlib.contextmanager
@@ -92,7 +91,5 @@ def is_steady(samples_s: Sequence[float], protocol: VerifyProtocol) -> bool:
     levels = [float(np.median(values[window == k])) for k in range(3) if np.any(window == k)]
     if len(levels) < 3 or max(levels) > protocol.window_ratio * min(levels):
         return False
-    # The interval of evenly spaced samples is at least as wide as that of all of them.
-    chosen = values[:: -(-len(values) // _BOOTSTRAP_SAMPLES)]
-    low, high = bootstrap_interval([chosen.tolist()], draws=_DRAWS)
+    low, high = bootstrap_interval([samples_s], draws=_DRAWS)
     return (high - low) / 2 <= protocol.half_width * float(np.median(values))

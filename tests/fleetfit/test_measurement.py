@@ -54,23 +54,23 @@ def test_figures_by_hand(measurement: Measurement) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "says"),
     [
-        {"samples_s": ()},
-        {"samples_s": ((0.1,), ())},
-        {"samples_s": ((0.0,),)},
-        {"samples_s": ((float("nan"),),)},
-        {"samples_s": ((float("inf"),),)},
-        {"file_bytes": -1},
-        {"load_s": float("nan")},
-        {"load_s": -0.1},
-        {"status": "fine"},
+        ({"samples_s": ()}, "samples for every process"),
+        ({"samples_s": ((0.1,), ())}, "samples for every process"),
+        ({"samples_s": ((0.0,),)}, "positive finite seconds"),
+        ({"samples_s": ((float("nan"),),)}, "positive finite seconds"),
+        ({"samples_s": ((float("inf"),),)}, "positive finite seconds"),
+        ({"file_bytes": -1}, "file_bytes >= 0"),
+        ({"load_s": float("nan")}, "load_s >= 0"),
+        ({"load_s": -0.1}, "load_s >= 0"),
+        ({"status": "fine"}, "Measurement.status must be one of"),
     ],
 )
 def test_a_measurement_that_cannot_be_is_refused(
-    measurement: Measurement, fields: dict[str, Any]
+    measurement: Measurement, fields: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=says):
         dataclasses.replace(measurement, **fields)
 
 
@@ -94,3 +94,11 @@ def test_a_job_is_known_by_cost_protocol_seed_and_model(measurement: Measurement
 def test_an_unknown_protocol_is_refused(measurement: Measurement) -> None:
     with pytest.raises(InputError, match=r"Job.protocol must be one of 'survey', 'verify'"):
         dataclasses.replace(measurement.job, protocol="guess")  # type: ignore[arg-type]
+
+
+def test_only_the_runtime_that_measured_makes_it_out_of_date(measurement: Measurement) -> None:
+    found = dataclasses.replace(measurement, versions={"openvino": "1", "onnxruntime": "1"})
+    others = {"openvino": "1", "onnxruntime": "2"}
+    assert found.is_current(dataclasses.replace(DEVICE, versions=others))
+    assert not found.is_current(dataclasses.replace(DEVICE, versions={"openvino": "2"}))
+    assert not found.is_current(dataclasses.replace(DEVICE, versions={}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetfit import InputError
-from fleetfit.statistics import bootstrap_interval, median_of_medians, percentile, relative_noise
+from fleetfit.statistics import (
+    _drawn,
+    bootstrap_interval,
+    median_of_medians,
+    percentile,
+    relative_noise,
+)
 
 seconds = st.floats(1e-6, 1e3)
 
@@ -90,3 +97,33 @@ def test_bootstrap_covers_the_true_median_about_95_times_in_100(rng: np.random.G
 def test_bootstrap_of_two_far_processes_spans_both() -> None:
     low, high = bootstrap_interval([[1.0] * 9, [2.0] * 9])
     assert (low, high) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 1.0])
+def test_the_bootstrap_agrees_with_drawing_every_sample(
+    rng: np.random.Generator, share: float
+) -> None:
+    values, draws = np.arange(1.0, 12.0), 40_000
+    rank = math.ceil(share * 11) - 1
+    brute = np.sort(rng.choice(values, size=(draws, 11)), axis=1)[:, rank]
+    found = _drawn(values.tolist(), share, draws, rng)
+    for value in values:
+        wanted = float(np.mean(brute <= value))
+        # five standard errors of a difference of two shares, each at most sqrt(1/4 / draws)
+        assert np.mean(found <= value) == pytest.approx(wanted, abs=5 * math.sqrt(0.5 / draws))
+
+
+def test_bootstrap_of_many_samples_takes_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        bootstrap_interval([np.linspace(1, 2, 20_000).tolist()])
+        assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_noise_of_a_high_percentile_is_its_own() -> None:
+    steady_median = [[1.0, 1.0, 2.0], [1.0, 1.0, 4.0]]
+    assert relative_noise(steady_median) == 0
+    # 2 and 4: mean 3, standard error 1
+    assert relative_noise(steady_median, 0.9) == pytest.approx(1 / 3)
