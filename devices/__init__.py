@@ -1,6 +1,6 @@
 """What a machine is, how it feels right now, and child processes that cannot harm a measurement."""
 
-from devices.describe import describe, require_linux
+from devices.describe import describe
 from devices.health import HealthMeter
 from devices.isolated import run_isolated
 from devices.lock import machine_lock, scratch_directory
@@ -11,7 +11,6 @@ __all__ = [
     "Worker",
     "describe",
     "machine_lock",
-    "require_linux",
     "run_isolated",
     "scratch_directory",
 ]

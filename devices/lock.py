@@ -16,7 +16,8 @@ from fleetfit import SurroundingsError
 
 __all__ = ["machine_lock", "scratch_directory"]
 
-_NAME: Final = "fleetfit-measuring.lock"
+_PLACE = Path("/tmp/fleetfit-measuring.lock")
+"""The same for everybody: TMPDIR differs between the sessions of one machine."""
 _LOOK_AGAIN_S: Final = 0.1
 
 
@@ -28,7 +29,7 @@ def machine_lock(who: str, *, timeout_s: float = 60.0, path: Path | None = None)
     with the holder's name. The lock ends with its process, however that ends.
     """
     require_linux("Measurements")
-    path = path or Path(tempfile.gettempdir()) / _NAME
+    path = path or _PLACE
     handle = _open(path)
     try:
         _acquire(handle, path, timeout_s)
@@ -42,22 +43,20 @@ def machine_lock(who: str, *, timeout_s: float = 60.0, path: Path | None = None)
 
 @contextlib.contextmanager
 def scratch_directory(lock: Path) -> Iterator[Path]:
-    """A temporary directory for big files, removed at the end.
+    """A directory below TMPDIR for big files, removed at the end.
 
-    Must be used by the holder of ``lock``: what an earlier holder left behind when it was killed
-    is removed first.
+    Must be used by the holder of ``lock``: what an earlier holder left behind there when it was
+    killed is removed first.
     """
-    prefix = f"{lock.name}-"
-    for left in lock.parent.glob(f"{prefix}*"):
+    above, prefix = Path(tempfile.gettempdir()), f"{lock.name}-"
+    for left in above.glob(f"{prefix}*"):
         if left.is_dir() and not left.is_symlink() and left.stat().st_uid == os.getuid():
             shutil.rmtree(left, ignore_errors=True)
     try:
-        holder = tempfile.TemporaryDirectory(
-            dir=lock.parent, prefix=prefix, ignore_cleanup_errors=True
-        )
+        holder = tempfile.TemporaryDirectory(dir=above, prefix=prefix, ignore_cleanup_errors=True)
     except OSError as exc:
         raise SurroundingsError(
-            f"{lock.parent} must be writable, but the system says: {exc.strerror}; "
+            f"{above} must be writable, but the system says: {exc.strerror}; "
             "free space or set TMPDIR to another place."
         ) from exc
     with holder as name:
@@ -75,7 +74,7 @@ def _open(path: Path) -> int:
     except OSError as exc:
         raise SurroundingsError(
             f"The lock {path} must be writable, but the system says: {exc.strerror}; "
-            "set TMPDIR to a writable place."
+            "ask for write access to it: whoever measures on a machine shares one lock."
         ) from exc
     return handle
 

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
@@ -20,7 +19,7 @@ import fleetfit.errors
 from devices.child import PARENT, RESULT_FD
 from fleetfit import FleetfitError, SurroundingsError, dumps
 
-__all__ = ["Worker", "child_environment"]
+__all__ = ["Worker"]
 
 # Nothing else of the parent's environment reaches a child: thread counts, allocator settings and
 # the like would change what is measured.
@@ -37,9 +36,9 @@ _SET: Final = {
 _CLOSE_S: Final = 5.0
 
 
-def child_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The whitelisted part of ``environment`` and our own settings."""
-    return {k: environment[k] for k in _PASSED if k in environment} | _SET
+def _environment() -> dict[str, str]:
+    """The whitelisted part of ours and our own settings."""
+    return {k: os.environ[k] for k in _PASSED if k in os.environ} | _SET
 
 
 class Worker:
@@ -67,7 +66,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=self._log,
-                env=child_environment() | settings,
+                env=_environment() | settings,
                 pass_fds=(write_end,),
                 start_new_session=True,
             )
@@ -159,7 +158,8 @@ class Worker:
             selector.register(self._stdin, selectors.EVENT_WRITE)
             while not received.endswith(b"\n"):
                 ready = selector.select(max(0.0, deadline - time.monotonic()))
-                if not ready and time.monotonic() >= deadline:
+                # A child that streams something without end is late too.
+                if time.monotonic() >= deadline:
                     raise TimeoutError
                 for key, _ in ready:
                     if key.fileobj is self._stdin:

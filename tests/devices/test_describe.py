@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from devices import describe, require_linux
+from devices import describe
 from devices.cgroup import cpu_quota, memory_limit
-from devices.describe import cpu_model_and_flags
+from devices.describe import cpu_model_and_flags, require_linux
 from fleetfit import DeviceInfo, SurroundingsError, dumps, loads
 
 

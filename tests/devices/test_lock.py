@@ -29,13 +29,33 @@ def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     with (
-        pytest.raises(SurroundingsError, match="TMPDIR"),
+        pytest.raises(SurroundingsError, match="ask for write access"),
         machine_lock("a survey", path=tmp_path / "absent" / "lock"),
     ):
         pass
 
 
-def test_scratch_is_removed_and_so_is_what_a_killed_holder_left(tmp_path: Path) -> None:
+def test_the_place_of_the_lock_is_the_machine_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "lock"
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    # Somebody may be measuring: the machine's lock itself is left alone.
+    monkeypatch.setattr("devices.lock._open", lambda _: os.open(own, os.O_RDWR | os.O_CREAT))
+    with machine_lock("a survey") as lock:
+        assert lock == Path("/tmp/fleetfit-measuring.lock")
+
+
+def test_other_users_may_take_the_lock_too(tmp_path: Path) -> None:
+    with machine_lock("a survey", path=tmp_path / "lock") as lock:
+        assert lock.stat().st_mode & 0o777 == 0o666
+
+
+def test_scratch_is_removed_and_so_is_what_a_killed_holder_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     left = tmp_path / "lock-left"
     left.mkdir()
     (left / "model.onnx").write_bytes(b"x")

@@ -30,6 +30,12 @@ def garbage() -> None:
     time.sleep(600)
 
 
+def stream() -> None:
+    end = time.monotonic() + 10  # ends at last, so that a parent that waits for it fails its test
+    while time.monotonic() < end:
+        os.write(int(os.environ[RESULT_FD]), b"x" * 4096)
+
+
 def ours() -> None:
     raise InputError("A number must be even, but got 3.")
 
@@ -45,6 +51,7 @@ ACTIONS: dict[str, Callable[[], object]] = {
     "exit": lambda: os._exit(3),
     "hang": lambda: time.sleep(600),
     "garbage": garbage,
+    "stream": stream,
     "ours": ours,
     "foreign": foreign,
     "unwritable": object,
