@@ -7,7 +7,7 @@ from exporters.loaded import LoadedBundle
 from exporters.manifest import Cost, Licence, Manifest, TaskMetric
 from exporters.parity import Parity, Reference, check_parity
 from exporters.random_weights import random_weights
-from exporters.registry import RUNTIMES, runtime
+from exporters.registry import RUNTIMES, all_targets, runtime
 from exporters.runtime import Artifact, Inputs, Outputs, Runtime, Session
 from exporters.serialize import model_bytes
 
@@ -29,6 +29,7 @@ __all__ = [
     "Runtime",
     "Session",
     "TaskMetric",
+    "all_targets",
     "check_parity",
     "emit",
     "load_bundle",

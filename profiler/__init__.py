@@ -1,27 +1,20 @@
 """Which architectures to measure, measuring them, keeping every measurement."""
 
-from profiler.bench import Bench
 from profiler.plan import plan
-from profiler.protocol import SurveyProtocol, VerifyProtocol
+from profiler.protocol import SurveyProtocol, VerifyProtocol, is_present
 from profiler.store import Store
-from profiler.survey import Progress, Survey, SurveySettings, survey
-from profiler.verify import VerifySettings, verify
-from profiler.visit import MemoryUse, Visit
-from profiler.workers import WorkerBench
+from profiler.survey import SurveySettings, survey
+from profiler.verify import VerifySettings, verified, verify
 
 __all__ = [
-    "Bench",
-    "MemoryUse",
-    "Progress",
     "Store",
-    "Survey",
     "SurveyProtocol",
     "SurveySettings",
     "VerifyProtocol",
     "VerifySettings",
-    "Visit",
-    "WorkerBench",
+    "is_present",
     "plan",
     "survey",
+    "verified",
     "verify",
 ]

@@ -6,25 +6,22 @@ import dataclasses
 import os
 import time
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from exporters import Artifact, Inputs, Session, emit, make_inputs, random_weights, runtime
-from fleetfit import Query, RuntimeName, SurroundingsError, Target, digest, dumps, loads
+from fleetfit import Query, SurroundingsError, Target, digest, dumps, loads
 from fleetfit.files import read_text, write_text
 
 __all__ = ["artifact_of", "load_timed", "ready_inputs"]
-
-# Runtimes that load the ONNX file as it is share one file per network.
-_FORMAT: Final[dict[RuntimeName, str]] = {"onnxruntime": "onnx", "openvino": "onnx"}
 
 
 def artifact_of(query: Query, directory: Path, *, seed: int) -> Artifact:
     """The artefact of ``query`` under random weights; built where it is not there yet."""
     target, workload = query.target, query.workload
     fixed = workload if target.shapes == "fixed" else None
-    place = directory / digest((_FORMAT[target.runtime], fixed, seed))
+    # Both runtimes load the ONNX file as it is, and share it.
+    place = directory / digest((fixed, seed))
     record = place / "artifact.json"
     if record.is_file():
         artifact = loads(Artifact, read_text(record, "An artefact's record"))

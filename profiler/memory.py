@@ -13,7 +13,6 @@ from devices import run_isolated
 from exporters import INPUTS, Artifact, make_inputs, runtime
 from fleetfit import InputError, Query, from_json
 from fleetfit.files import write_bytes
-from profiler.requests import object_of
 from profiler.visit import MemoryUse
 
 __all__ = ["Peaks", "measure_memory", "memory_job", "read_peaks"]
@@ -27,20 +26,16 @@ _AT_MOST_S: Final = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Peaks:
-    """Peak resident bytes (VmHWM) since the child began, read after each stage."""
+    """Peak resident bytes (VmHWM) since the child began."""
 
     imports: int
-    """The runtime is imported."""
-    load: int
-    """The model is loaded."""
-    warm: int
-    """Every input has run once."""
+    """With the runtime imported and nothing loaded."""
     steady: int
-    """All runs are over."""
+    """After all runs."""
 
     def __post_init__(self) -> None:
-        """Every reading is there."""
-        if min(self.imports, self.load, self.warm, self.steady) < 1:
+        """Both readings are there."""
+        if min(self.imports, self.steady) < 1:
             raise InputError(f"Peaks must be at least 1 byte each, but got {self}.")
 
 
@@ -54,7 +49,7 @@ def measure_memory(
     not answer within ``timeout_s``.
     """
     job = memory_job(query, artifact, scratch=scratch, seed=seed)
-    peaks, _ = read_peaks(job, timeout_s=timeout_s)
+    peaks = read_peaks(job, timeout_s=timeout_s)
     return MemoryUse(
         peak_bytes=peaks.steady, above_imports_bytes=max(0, peaks.steady - peaks.imports)
     )
@@ -80,9 +75,6 @@ def memory_job(query: Query, artifact: Artifact, *, scratch: Path, seed: int) ->
     }
 
 
-def read_peaks(
-    job: dict[str, Any], *, timeout_s: float, script: Path = _SCRIPT
-) -> tuple[Peaks, frozenset[str]]:
-    """(peaks by stage, names of every module that stood in the child's memory)."""
-    answer = object_of(run_isolated(script, job, timeout_s=timeout_s))
-    return from_json(Peaks, answer.get("peaks")), frozenset(answer.get("modules", ()))
+def read_peaks(job: dict[str, Any], *, timeout_s: float) -> Peaks:
+    """What the child of ``memory_job`` reads; raises as ``measure_memory``."""
+    return from_json(Peaks, run_isolated(_SCRIPT, job, timeout_s=timeout_s))

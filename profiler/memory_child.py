@@ -31,8 +31,8 @@ Run = Callable[[dict[str, Any]], Any]
 Load = Callable[[str, dict[str, Any]], tuple[Any, Run]]
 
 
-def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Load and run as ``profiler.memory`` asks; peaks in bytes by stage, and what was imported.
+def measure(job: dict[str, Any]) -> dict[str, int]:
+    """Load and run as ``profiler.memory`` asks; peaks in bytes after the imports and at the end.
 
     Raises ImportError where the runtime is not installed and whatever the runtime raises.
     """
@@ -40,21 +40,18 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         os.sched_setaffinity(0, job["affinity"])
     library, load = LOADERS[job["runtime"]]
     library()
-    peaks = {"imports": _peak_bytes()}
+    imports = _peak_bytes()
     _, run = load(job["model"], job["options"])
-    peaks["load"] = _peak_bytes()
     stack = np.load(job["inputs"], allow_pickle=False)
     inputs = [dict(zip(job["names"], row, strict=True)) for row in stack]
     for values in inputs:
         run(values)
-    peaks["warm"] = _peak_bytes()
     end = time.monotonic() + job["at_most_s"]
     for number in range(job["runs"]):
         if time.monotonic() > end:
             break
         run(inputs[number % len(inputs)])
-    peaks["steady"] = _peak_bytes()
-    return {"peaks": peaks, "modules": sorted(sys.modules)}
+    return {"imports": imports, "steady": _peak_bytes()}
 
 
 def _onnxruntime() -> Any:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from fleetfit import InputError
+from fleetfit import DeviceInfo, InputError, Measurement
 
-__all__ = ["SurveyProtocol", "VerifyProtocol"]
+__all__ = ["SurveyProtocol", "VerifyProtocol", "is_present"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,7 @@ class VerifyProtocol:
     settle_cap_s: float = 5.0
     """Settled or not, go on after this long,"""
     settle_cap_runs: int = 300
-    """or after this many runs (but never before the least warm-up)."""
+    """or after this many runs, or twice the least warm-up's where those are more."""
     inputs: int = 8
     """Distinct inputs used in rotation."""
     sample_s: float = 2.0
@@ -89,6 +89,13 @@ class VerifyProtocol:
     def __post_init__(self) -> None:
         """Counts and times are above 0."""
         _check(self, zero_allowed=("warmup_s",))
+
+
+def is_present(measurement: Measurement, device: DeviceInfo) -> bool:
+    """Whether a survey or verification of today would be the same job under the same versions."""
+    job = measurement.job
+    protocol = SurveyProtocol() if job.protocol == "survey" else VerifyProtocol()
+    return job.protocol_version == protocol.version and measurement.is_current(device)
 
 
 def _check(protocol: SurveyProtocol | VerifyProtocol, *, zero_allowed: tuple[str, ...]) -> None:

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from exporters import Artifact
-from fleetfit import InputError, Query
+from fleetfit import Query
 from profiler.protocol import SurveyProtocol, VerifyProtocol
 
-__all__ = ["SurveyRequest", "VerifyRequest"]
+__all__ = ["BuildRequest", "SurveyRequest", "VerifyRequest"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildRequest:
+    """Ask a survey child to build the artefact of a query."""
+
+    kind: Literal["build"] = "build"
+    query: Query
+    directory: str
+    """Where the artefact stands or is to be built."""
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SurveyRequest:
-    """Ask a survey child to build the artefact of a query, to visit it, or for the reference."""
+    """Ask a survey child to visit a query or to time the reference; it builds what is missing."""
 
-    kind: Literal["build", "visit", "reference"]
+    kind: Literal["visit", "reference"]
     query: Query
     directory: str
     """Where the artefact stands or is to be built."""
@@ -32,10 +43,3 @@ class VerifyRequest:
     artifact: Artifact
     seed: int
     protocol: VerifyProtocol
-
-
-def object_of(data: Any) -> dict[str, Any]:
-    """``data`` where it is a JSON object; raises InputError for anything else."""
-    if not isinstance(data, dict):
-        raise InputError(f"A child's answer must be an object, but got {str(data)[:60]!r}.")
-    return data

@@ -71,7 +71,11 @@ def survey(
     is called again. Raises SurroundingsError where another measurement holds the machine, a child
     fails, or the disk is full; what is stored stays.
     """
-    plan = Survey(queries, store=store, device=device, settings=settings)
+
+    def look_up() -> Survey:
+        return Survey(queries, store=store, device=device, settings=settings)
+
+    plan = look_up()
     if plan.is_complete:
         return plan.measurements()
     with (
@@ -79,7 +83,7 @@ def survey(
         scratch_directory(lock) as scratch,
         contextlib.closing(WorkerBench(scratch, settings.protocol)) as bench,
     ):
-        return plan.run(bench, progress)
+        return look_up().run(bench, progress)  # another survey may have ended since
 
 
 class Survey:
@@ -216,7 +220,7 @@ class Survey:
         query, device = job.query, self._device
         versions = self._versions(query.target)
         stored = self._store.get(job, device.name)
-        if stored is not None and stored.versions == versions:
+        if stored is not None and stored.is_current(device):
             self._done[job.id] = stored
             wants_memory = query.architecture.cost_id in self._with_memory
             if stored.memory_bytes is None and wants_memory:

@@ -10,8 +10,7 @@ from devices.child import serve
 from fleetfit import from_json
 from fleetfit.statistics import percentile
 from profiler.artifacts import artifact_of, load_timed, ready_inputs
-from profiler.reference import reference_query
-from profiler.requests import SurveyRequest
+from profiler.requests import BuildRequest, SurveyRequest
 from profiler.timing import TimingLoop, quiet_gc
 from profiler.visit import Visit
 
@@ -24,15 +23,16 @@ class SurveyChild:
     def __init__(self) -> None:
         """Nothing is loaded yet."""
         self._health = HealthMeter()
-        self._references: dict[str, TimingLoop] = {}
+        self._loop: TimingLoop | None = None  # of the reference network; a child has one target
 
     def handle(self, data: Any) -> object:
         """Answer one request."""
+        if data["kind"] == "build":
+            build = from_json(BuildRequest, data)
+            return artifact_of(build.query, Path(build.directory), seed=build.seed)
         request = from_json(SurveyRequest, data)
         if request.kind == "reference":
             return self._reference(request)
-        if request.kind == "build":
-            return artifact_of(request.query, Path(request.directory), seed=request.seed)
         return self._visit(request)
 
     def _visit(self, request: SurveyRequest) -> Visit:
@@ -54,14 +54,13 @@ class SurveyChild:
         )
 
     def _reference(self, request: SurveyRequest) -> float:
-        target, protocol = request.query.target, request.protocol
-        if target.id not in self._references:
-            query = reference_query(target)
+        query, protocol = request.query, request.protocol
+        if self._loop is None:
             artifact = artifact_of(query, Path(request.directory), seed=0)
             session, _ = load_timed(artifact)
             inputs = ready_inputs(session, query, seed=0, count=protocol.inputs)
-            self._references[target.id] = TimingLoop(session.run, inputs)
-        loop = self._references[target.id]
+            self._loop = TimingLoop(session.run, inputs)
+        loop = self._loop
         with quiet_gc():
             loop.sample(seconds=protocol.warmup_s / 2, runs=protocol.warmup_runs)
             samples = loop.sample(seconds=protocol.reference_s, runs=protocol.min_samples)

@@ -7,18 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from devices import machine_lock, require_linux, run_isolated, scratch_directory
+from devices import machine_lock, run_isolated, scratch_directory
 from exporters import Artifact
 from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, from_json
 from fleetfit.files import sha256_of
 from profiler.memory import measure_memory
-from profiler.protocol import SurveyProtocol, VerifyProtocol
-from profiler.requests import SurveyRequest, VerifyRequest, object_of
+from profiler.protocol import VerifyProtocol
+from profiler.requests import BuildRequest, VerifyRequest
+from profiler.store import Store
 from profiler.survey import Progress, worst_health
 from profiler.verify_child import Verification
 from profiler.visit import MemoryUse
 
-__all__ = ["VerifySettings", "verify"]
+__all__ = ["VerifySettings", "verified", "verify"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +50,6 @@ def verify(
     not readable by the runtime, SurroundingsError where another measurement holds the machine or a
     child fails.
     """
-    require_linux("Verifications")
     if model_path is not None and not model_path.is_file():
         raise InputError(f"The model must be an existing file, but {model_path} is not there.")
     with (
@@ -61,16 +61,9 @@ def verify(
         else:
             artifact = _artifact(query, model_path)
         runs, memory = _measure(query, artifact, settings, progress, scratch=scratch)
-    protocol = settings.protocol
     calm = all(run.settled and run.steady for run in runs)
     return Measurement(
-        job=Job(
-            query=query,
-            protocol="verify",
-            protocol_version=protocol.version,
-            seed=settings.seed,
-            model_sha256=None if model_path is None else artifact.sha256,
-        ),
+        job=_job(query, settings, None if model_path is None else artifact.sha256),
         device=device,
         samples_s=tuple(run.visit.samples_s for run in runs),
         memory_bytes=None if memory is None else memory.peak_bytes,
@@ -81,6 +74,36 @@ def verify(
         versions=device.versions,
         properties=runs[-1].visit.properties,
         status="ok" if calm else "unstable",
+    )
+
+
+def verified(
+    query: Query,
+    *,
+    store: Store,
+    device: DeviceInfo,
+    settings: VerifySettings = VerifySettings(),
+    progress: Progress | None = None,
+) -> Measurement:
+    """The verification of ``query`` under random weights: from the store, or made and stored now.
+
+    One made under another version of its runtime is made again. Raises as ``verify``.
+    """
+    known = store.get(_job(query, settings, None), device.name)
+    if known is not None and known.is_current(device):
+        return known
+    found = verify(query, device=device, settings=settings, progress=progress)
+    store.put(found)
+    return found
+
+
+def _job(query: Query, settings: VerifySettings, model_sha256: str | None) -> Job:
+    return Job(
+        query=query,
+        protocol="verify",
+        protocol_version=settings.protocol.version,
+        seed=settings.seed,
+        model_sha256=model_sha256,
     )
 
 
@@ -102,7 +125,7 @@ def _measure(
         answer = run_isolated(
             "profiler.verify_child", request, timeout_s=protocol.process_timeout_s
         )
-        runs.append(from_json(Verification, object_of(answer)))
+        runs.append(from_json(Verification, answer))
     memory = None
     if settings.memory:
         if progress is not None:
@@ -116,13 +139,7 @@ def _measure(
 
 def _build(query: Query, scratch: Path, settings: VerifySettings) -> Artifact:
     """The artefact of random weights, built in a child of its own: its memory ends with it."""
-    request = SurveyRequest(
-        kind="build",
-        query=query,
-        directory=str(scratch),
-        seed=settings.seed,
-        protocol=SurveyProtocol(),
-    )
+    request = BuildRequest(query=query, directory=str(scratch), seed=settings.seed)
     timeout_s = settings.protocol.process_timeout_s
     return from_json(Artifact, run_isolated("profiler.survey_child", request, timeout_s=timeout_s))
 

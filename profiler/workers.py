@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from devices import Worker, require_linux
+from devices import Worker
 from exporters import Artifact
 from fleetfit import Query, SurroundingsError, Target, digest, from_json
 from profiler.bench import Bench
 from profiler.memory import measure_memory
 from profiler.protocol import SurveyProtocol
 from profiler.reference import reference_query
-from profiler.requests import SurveyRequest, object_of
+from profiler.requests import BuildRequest, SurveyRequest
 from profiler.visit import MemoryUse, Visit
 
 __all__ = ["WorkerBench"]
@@ -32,7 +32,6 @@ class WorkerBench(Bench):
         self, scratch: Path, protocol: SurveyProtocol, *, module: str = "profiler.survey_child"
     ) -> None:
         """``scratch`` holds artefacts and is the caller's to remove."""
-        require_linux("Surveys")
         self._scratch, self._protocol, self._module = scratch, protocol, module
         self._workers: dict[str, Worker] = {}
         self._kept: dict[Path, int] = {}  # least recently used first
@@ -44,21 +43,21 @@ class WorkerBench(Bench):
     def visit(self, query: Query, *, seed: int) -> Visit:
         """See Bench."""
         directory = self._directory(query)
-        answer = self._ask("visit", query, directory, seed)
-        visit = from_json(Visit, object_of(answer))
+        visit = from_json(Visit, self._ask(self._request("visit", query, directory, seed)))
         self._keep(directory, visit.file_bytes)
         return visit
 
     def reference(self, target: Target) -> float:
         """See Bench."""
         query = reference_query(target)
-        answer = self._ask("reference", query, self._scratch / "reference", 0)
-        return from_json(float, answer)
+        request = self._request("reference", query, self._scratch / "reference", 0)
+        return from_json(float, self._ask(request))
 
     def memory(self, query: Query, *, seed: int) -> MemoryUse:
         """See Bench; the survey child builds the artefact, another one loads it."""
         directory = self._directory(query)
-        artifact = from_json(Artifact, self._ask("build", query, directory, seed))
+        request = BuildRequest(query=query, directory=str(directory), seed=seed)
+        artifact = from_json(Artifact, self._ask(request))
         self._keep(directory, artifact.file_bytes)
         timeout_s = self._protocol.request_timeout_s
         return measure_memory(
@@ -73,20 +72,22 @@ class WorkerBench(Bench):
         for directory in list(self._kept):
             self._drop(directory)
 
-    def _ask(
-        self, kind: Literal["build", "visit", "reference"], query: Query, place: Path, seed: int
-    ) -> Any:
-        target = query.target
-        if target.id not in self._workers:
-            self._workers[target.id] = Worker(self._module)
-        request = SurveyRequest(
+    def _request(
+        self, kind: Literal["visit", "reference"], query: Query, place: Path, seed: int
+    ) -> SurveyRequest:
+        return SurveyRequest(
             kind=kind, query=query, directory=str(place), seed=seed, protocol=self._protocol
         )
+
+    def _ask(self, request: BuildRequest | SurveyRequest) -> Any:
+        target = request.query.target
+        if target.id not in self._workers:
+            self._workers[target.id] = Worker(self._module)
         timeout_s = self._protocol.request_timeout_s
         try:
             return self._workers[target.id].request(request, timeout_s=timeout_s)
         except SurroundingsError as exc:
-            what = query.architecture.summary()
+            what = request.query.architecture.summary()
             raise type(exc)(f"{exc} It was measuring {what} in {target}.") from exc
 
     def _directory(self, query: Query) -> Path:

@@ -45,5 +45,6 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = tmp_path / "tmp"
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
+    monkeypatch.setattr("devices.lock._PLACE", place / "lock")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return place

@@ -1,11 +1,13 @@
-"""A survey of its own process, to be killed: store URL and number of networks as arguments."""
+"""A survey of its own process, to be killed: store URL, number of networks, lock as arguments."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
+import devices.lock
 from devices import describe
 from fleetfit import (
     Architecture,
@@ -44,5 +46,6 @@ def queries(count: int) -> list[Query]:
 
 
 if __name__ == "__main__":
+    devices.lock._PLACE = Path(sys.argv[3])
     with Store(sys.argv[1]) as store:
         survey(queries(int(sys.argv[2])), store=store, device=describe(), settings=FAST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import signal
@@ -22,12 +23,13 @@ from profiler import (
     SurveySettings,
     VerifyProtocol,
     VerifySettings,
-    WorkerBench,
     survey,
+    verified,
     verify,
 )
 from profiler.bench import Bench
 from profiler.fake import FakeBench
+from profiler.workers import WorkerBench
 
 SCRIPT = Path(__file__).parent / "surveying.py"
 QUICK = VerifyProtocol(
@@ -85,7 +87,7 @@ def test_a_survey_of_both_runtimes(
     assert store.measurements() == sorted(found, key=store.measurements().index)
     assert found[1].properties["INFERENCE_PRECISION_HINT"] == "f32"
     assert found[0].versions == {"onnxruntime": device.versions["onnxruntime"]}
-    assert [p.name for p in alone.iterdir()] == ["fleetfit-measuring.lock"]
+    assert [p.name for p in alone.iterdir()] == ["lock"]
 
 
 def test_a_held_machine_is_refused(
@@ -123,7 +125,7 @@ def test_killed_it_goes_on_where_it_stopped(
 ) -> None:
     path = tmp_path / "store.db"
     environment = os.environ | {"TMPDIR": str(alone)}
-    command = [sys.executable, str(SCRIPT), f"sqlite:///{path}", "8"]
+    command = [sys.executable, str(SCRIPT), f"sqlite:///{path}", "8", str(alone / "lock")]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 60
     while len(rows(path)) < 3 and process.poll() is None and time.monotonic() < end:
@@ -148,7 +150,7 @@ def test_killed_it_goes_on_where_it_stopped(
         assert notes[0][0] == 2 * len(before) + visits
     assert all(found[i] == before[m.job.id] for i, m in enumerate(found) if m.job.id in before)
     assert all(len(m.samples_s) == 2 for m in found)
-    assert [p.name for p in alone.iterdir()] == ["fleetfit-measuring.lock"]
+    assert [p.name for p in alone.iterdir()] == ["lock"]
 
 
 def test_verify_with_random_weights(device: DeviceInfo, alone: Path, surveying: ModuleType) -> None:
@@ -164,8 +166,6 @@ def test_verify_with_random_weights(device: DeviceInfo, alone: Path, surveying: 
 def test_verify_of_a_model_file_that_never_settles(
     device: DeviceInfo, alone: Path, surveying: ModuleType, tmp_path: Path
 ) -> None:
-    import dataclasses
-
     import onnx
 
     query = surveying.queries(1)[0]
@@ -189,3 +189,16 @@ def test_verify_of_no_model(
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(InputError, match="must be able to load"):
         verify(query, device=device, model_path=tmp_path / "broken.onnx")
+
+
+def test_a_verification_is_made_once_for_each_version(
+    store: Store, device: DeviceInfo, alone: Path, surveying: ModuleType
+) -> None:
+    query = surveying.queries(1)[0]
+    settings = VerifySettings(protocol=QUICK, memory=False)
+    found = verified(query, store=store, device=device, settings=settings)
+    assert verified(query, store=store, device=device, settings=settings) == found
+    updated = dataclasses.replace(device, versions={"onnxruntime": "9"})
+    again = verified(query, store=store, device=updated, settings=settings)
+    assert again.versions == {"onnxruntime": "9"}
+    assert store.measurements() == [again]

@@ -1,9 +1,23 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from fleetfit import InputError, dumps, loads
-from profiler import SurveyProtocol, VerifyProtocol
+from fleetfit import (
+    Architecture,
+    DeviceInfo,
+    InputError,
+    Job,
+    Measurement,
+    ProtocolName,
+    Query,
+    Target,
+    Workload,
+    dumps,
+    loads,
+)
+from profiler import SurveyProtocol, VerifyProtocol, is_present
 
 
 @pytest.mark.parametrize("protocol", [SurveyProtocol(), VerifyProtocol()])
@@ -29,3 +43,26 @@ def test_nothing_is_negative_or_zero() -> None:
         SurveyProtocol(visits=0)
     with pytest.raises(InputError, match="cap_s must be above 0"):
         VerifyProtocol(cap_s=-1.0)
+
+
+@pytest.mark.parametrize("name", ["survey", "verify"])
+def test_only_todays_protocols_and_versions_are_present(
+    name: ProtocolName, tiny_source: Architecture, device: DeviceInfo
+) -> None:
+    version = (SurveyProtocol() if name == "survey" else VerifyProtocol()).version
+    target = Target(runtime="onnxruntime")
+    query = Query(architecture=tiny_source, target=target, workload=Workload())
+    found = Measurement(
+        job=Job(query=query, protocol=name, protocol_version=version),
+        device=device,
+        samples_s=((0.01,),),
+        memory_bytes=None,
+        memory_above_imports_bytes=None,
+        file_bytes=10,
+        load_s=0.1,
+        versions={"onnxruntime": device.versions["onnxruntime"]},
+    )
+    assert is_present(found, device)
+    assert not is_present(dataclasses.replace(found, versions={"onnxruntime": "0"}), device)
+    older = dataclasses.replace(found.job, protocol_version=version - 1)
+    assert not is_present(dataclasses.replace(found, job=older), device)

@@ -17,7 +17,8 @@ from fleetfit import (
     Target,
     Workload,
 )
-from profiler import Store, Visit
+from profiler import Store
+from profiler.visit import Visit
 from supernet.spaces import ElasticSpace
 
 

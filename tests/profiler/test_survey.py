@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fleetfit import DeviceInfo, InputError, Query, SurroundingsError, Target, Workload
-from profiler import Store, Survey, SurveyProtocol, SurveySettings, plan
+from profiler import Store, SurveyProtocol, SurveySettings, plan, survey
 from profiler.fake import FakeBench
+from profiler.survey import Survey
 from profiler.visit import Visit
 from supernet.spaces import ElasticSpace
 
@@ -187,3 +192,21 @@ def test_progress_ends_complete(queries: list[Query], store: Store, device: Devi
 def test_settings_are_checked() -> None:
     with pytest.raises(InputError, match="memory_every"):
         SurveySettings(memory_every=-1)
+
+
+def test_what_another_survey_measured_meanwhile_is_not_repeated(
+    queries: list[Query], store: Store, device: DeviceInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = FakeBench()
+
+    @contextlib.contextmanager
+    def waited_for(who: str, *, timeout_s: float) -> Iterator[Path]:
+        survey_of(queries, store, device).run(FakeBench())
+        yield Path("lock")
+
+    module = sys.modules["profiler.survey"]  # the name in the package is the function's
+    monkeypatch.setattr(module, "machine_lock", waited_for)
+    monkeypatch.setattr(module, "WorkerBench", lambda scratch, protocol: bench)
+    found = survey(queries, store=store, device=device, settings=SETTINGS)
+    assert [m.job.query for m in found] == queries
+    assert bench.visited == []

@@ -14,7 +14,6 @@ import profiler
 from fleetfit import DeviceInfo, Health, Job, Measurement, Query
 from profiler.fake import FakeBench
 from profiler.survey import Progress, Survey
-from profiler.survey import Progress, Survey
 from search.cli import main
 
 TARGET = ("--target", "onnxruntime-fp32", "--threads", "1")
