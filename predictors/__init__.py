@@ -6,7 +6,6 @@ from predictors.cost import CostPredictor
 from predictors.exact import FileSize, ParameterCount
 from predictors.learning import evaluate, learn
 from predictors.metric import CostMetric
-from predictors.model import CostSettings
 from predictors.prediction import Prediction
 from predictors.provenance import Provenance
 from predictors.report import Errors, Report
@@ -15,7 +14,6 @@ __all__ = [
     "ConstantPredictor",
     "CostMetric",
     "CostPredictor",
-    "CostSettings",
     "Errors",
     "FileSize",
     "ParameterCount",

@@ -16,7 +16,7 @@ from fleetfit.table import LayerTable
 from predictors.base import Predictor, grouped
 from predictors.checks import checked_rows
 from predictors.metric import CostMetric
-from predictors.model import CostModel, CostSettings, Rows, fit_model
+from predictors.model import FOLDS, CostModel, Rows, fit_model
 from predictors.prediction import FloatArray, Prediction
 from predictors.provenance import Provenance
 from predictors.report import Report
@@ -31,7 +31,8 @@ LEAST_ROWS = 8
 class CostPredictor(Predictor):
     """One roofline, correction and interval for each (target, workload) it was fitted on.
 
-    ``models_`` (after ``fit``): (target, workload) to CostModel.
+    After ``fit``: ``models_``, (target, workload) to CostModel; ``dropped_``, a sentence for each
+    pair that was measured too little and left out.
     """
 
     def __init__(
@@ -39,37 +40,45 @@ class CostPredictor(Predictor):
         *,
         metric: CostMetric,
         provenance: Provenance | None = None,
-        settings: CostSettings | None = None,
+        folds: int = FOLDS,
     ) -> None:
         """Store the settings; nothing is learned yet."""
         self.metric = metric
         self.provenance = provenance or Provenance()
-        self.settings = settings or CostSettings()
+        self.folds = folds
         self.models_: dict[tuple[Target, Workload], CostModel] = {}
+        self.dropped_: tuple[str, ...] = ()
 
     def fit(
         self, queries: Sequence[Query], y: npt.ArrayLike, *, noise: npt.ArrayLike | None = None
     ) -> Self:
-        """See Predictor; at least LEAST_ROWS different networks to test on for each pair."""
+        """See Predictor.
+
+        A (target, workload) needs LEAST_ROWS different networks to test on; InputError where none
+        has them.
+        """
         values, noises = checked_rows(queries, y, noise)
-        models = {}
+        models, dropped = {}, []
         for key, chosen in grouped(queries).items():
             architectures = [queries[i].architecture for i in chosen]
             _, groups = np.unique([a.cost_id for a in architectures], return_inverse=True)
             tested = len(np.unique(groups[np.isfinite(noises[chosen])]))
             if tested < LEAST_ROWS:
-                raise InputError(
+                dropped.append(
                     f"At least {LEAST_ROWS} networks with a stable {self.metric} must be measured "
                     f"on {key[0]} ({key[1]}), but got {tested}; profile more."
                 )
+                continue
             rows = Rows(
                 table=LayerTable.of(architectures),
                 y=values[chosen],
                 noise=noises[chosen],
                 groups=groups.astype(np.int64),
             )
-            models[key] = fit_model(rows, key, metric=self.metric, settings=self.settings)
-        self.models_ = models
+            models[key] = fit_model(rows, key, metric=self.metric, folds=self.folds)
+        if not models:
+            raise InputError(" ".join(dropped))
+        self.models_, self.dropped_ = models, tuple(dropped)
         return self
 
     def predict_table(self, table: LayerTable, target: Target, workload: Workload) -> Prediction:
@@ -90,20 +99,15 @@ class CostPredictor(Predictor):
         return self.provenance.stale(device)
 
     def save(self, path: Path) -> None:
-        """Write the directory ``path``; an earlier predictor there is replaced in one step."""
+        """Write the directory ``path``, which must be new or empty."""
         models = tuple(self.models_.values())
         write_stored(path, Stored(metric=self.metric, provenance=self.provenance, models=models))
 
     @classmethod
-    def load(cls, path: Path, *, jobs: int = 1) -> CostPredictor:
-        """Read what ``save`` wrote; InputError where it is corrupt or of another version.
-
-        ``jobs``: threads of XGBoost for predictions.
-        """
-        stored = read_stored(path, jobs=jobs)
-        predictor = cls(
-            metric=stored.metric, provenance=stored.provenance, settings=CostSettings(jobs=jobs)
-        )
+    def load(cls, path: Path) -> CostPredictor:
+        """Read what ``save`` wrote; InputError where it is corrupt or of another version."""
+        stored = read_stored(path)
+        predictor = cls(metric=stored.metric, provenance=stored.provenance)
         predictor.models_ = {(m.target, m.workload): m for m in stored.models}
         return predictor
 

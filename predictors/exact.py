@@ -17,6 +17,10 @@ from predictors.prediction import FloatArray, Prediction
 
 __all__ = ["FileSize", "ParameterCount"]
 
+_GRAPH_BYTES = (4096.0, 2048.0, 512.0)
+"""Of the graph: for the network, each sub-layer, each projection."""
+_MARGIN_BYTES = 8192.0
+
 
 class ParameterCount(Predictor):
     """Parameters, embeddings counted; exact, equal on every target."""
@@ -34,37 +38,22 @@ class ParameterCount(Predictor):
 
 
 class FileSize(Predictor):
-    """Bytes of the model file: 4 for each parameter, and the graph around them.
+    """Bytes of the model file: 4 for each parameter, and an estimate of the graph around them.
 
-    Weights are stored in fp32 for every target (bf16 is a matter of execution). The graph takes
-    ``overhead_`` bytes (for the network, each sub-layer, each projection): an estimate until
-    ``fit`` has seen sizes of written files. ``margin_`` bytes to either side make the interval.
+    Weights are stored in fp32 for every target (bf16 is a matter of execution).
     """
-
-    def __init__(self) -> None:
-        """Start from the estimate."""
-        self.overhead_: tuple[float, ...] = (4096.0, 2048.0, 512.0)
-        self.margin_ = 8192.0
 
     def fit(
         self, queries: Sequence[Query], y: npt.ArrayLike, *, noise: npt.ArrayLike | None = None
     ) -> Self:
-        """Learn the graph's share from file sizes in bytes (N)."""
-        from scipy.optimize import nnls
-
-        values, _ = checked_rows(queries, y, noise)
-        table = LayerTable.of([q.architecture for q in queries])
-        rest = values - 4.0 * parameters(table)
-        counts = _counts(table)
-        prices, _ = nnls(counts, rest)
-        self.overhead_ = tuple(float(p) for p in prices)
-        self.margin_ = float(np.abs(rest - counts @ prices).max())
+        """Check the data; there is nothing to learn."""
+        checked_rows(queries, y, noise)
         return self
 
     def predict_table(self, table: LayerTable, target: Target, workload: Workload) -> Prediction:
         """See Predictor."""
-        mean = 4.0 * parameters(table) + _counts(table) @ np.array(self.overhead_)
-        return Prediction(mean=mean, lower=mean - self.margin_, upper=mean + self.margin_)
+        mean = 4.0 * parameters(table) + _counts(table) @ np.array(_GRAPH_BYTES)
+        return Prediction(mean=mean, lower=mean - _MARGIN_BYTES, upper=mean + _MARGIN_BYTES)
 
 
 def _counts(table: LayerTable) -> FloatArray:

@@ -123,7 +123,7 @@ def measurements(
     noise: float = 0.02,
     seed: int = 0,
 ) -> list[Measurement]:
-    """What the synthetic device would measure: two visits of five runs, log-normal noise."""
+    """What the synthetic device would measure: four visits of five runs, log-normal noise."""
     rng = np.random.default_rng(seed)
     table = LayerTable.of(architectures)
     memory = true_memory_bytes(table)
@@ -131,7 +131,7 @@ def measurements(
     for target in targets:
         latency = true_latency_s(table, target)
         for i, arch in enumerate(architectures):
-            visits = latency[i] * np.exp(rng.normal(0, noise, size=(2, 1)))
+            visits = latency[i] * np.exp(rng.normal(0, noise, size=(4, 1)))
             query = Query(architecture=arch, target=target, workload=WORKLOAD)
             rows.append(
                 Measurement(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from fleetfit.table import LayerTable
 from predictors.base import grouped
 from predictors.cost import CostPredictor
 from predictors.metric import CostMetric, noise_of, value_of
-from predictors.model import CostSettings
+from predictors.model import FOLDS
 from predictors.prediction import FloatArray
 from predictors.provenance import provenance_of
 from predictors.report import Report, errors_of
@@ -22,20 +23,20 @@ __all__ = ["evaluate", "learn"]
 
 
 def learn(
-    measurements: Sequence[Measurement], metric: CostMetric, *, settings: CostSettings | None = None
+    measurements: Sequence[Measurement], metric: CostMetric, *, folds: int = FOLDS
 ) -> tuple[CostPredictor, tuple[Report, ...]]:
     """A predictor of ``metric`` for every (target, workload) measured, and its reports.
 
     Measurements without the metric are skipped; unstable ones weigh little and are not tested on.
-    Raises InputError for mixed device classes, runtime versions or protocol versions, and for too
-    few rows.
+    Raises InputError for mixed device classes, runtime versions or protocol versions, and where
+    every (target, workload) has too few rows; ``dropped_`` names those that have.
     """
     rows = [m for m in measurements if value_of(m, metric) is not None]
     if not rows:
         raise InputError(
             f"Measurements must hold {metric}, but none of {len(measurements)} does; profile first."
         )
-    predictor = CostPredictor(metric=metric, provenance=provenance_of(rows), settings=settings)
+    predictor = CostPredictor(metric=metric, provenance=provenance_of(rows), folds=folds)
     y, noise = _values(rows, metric)
     predictor.fit([m.job.query for m in rows], y, noise=noise)
     return predictor, predictor.reports
@@ -45,7 +46,7 @@ def evaluate(predictor: CostPredictor, measurements: Sequence[Measurement]) -> t
     """Reports on measurements held out from learning; unstable ones are left out."""
     metric = predictor.metric
     rows = [m for m in measurements if value_of(m, metric) is not None]
-    rows = [m for m in rows if np.isfinite(noise_of(m, metric))]
+    rows = [m for m in rows if noise_of(m, metric) != math.inf]
     if not rows:
         raise InputError(f"Measurements held out must hold a stable {metric}, but none does.")
     learned = {(r.target, r.workload): r for r in predictor.reports}
@@ -65,13 +66,17 @@ def evaluate(predictor: CostPredictor, measurements: Sequence[Measurement]) -> t
                 errors=errors_of(answer.mean, measured),
                 linear=errors_of(linear, measured),
                 coverage=float(((answer.lower <= measured) & (measured <= answer.upper)).mean()),
-                noise=float(np.median(noise[chosen])),
+                noise=None if noise is None else float(np.median(noise[chosen])),
                 spread=float(measured.max() / measured.min()),
             )
         )
     return tuple(reports)
 
 
-def _values(rows: Sequence[Measurement], metric: CostMetric) -> tuple[FloatArray, FloatArray]:
+def _values(
+    rows: Sequence[Measurement], metric: CostMetric
+) -> tuple[FloatArray, FloatArray | None]:
     y = np.array([value_of(m, metric) for m in rows], dtype=np.float64)
-    return y, np.array([noise_of(m, metric) for m in rows])
+    if metric == "memory":
+        return y, None
+    return y, np.array([noise_of(m, metric) for m in rows], dtype=np.float64)

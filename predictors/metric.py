@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from fleetfit.measurement import Measurement
+from fleetfit.statistics import relative_noise
 
 __all__ = ["CostMetric", "noise_of", "value_of"]
 
@@ -20,11 +22,13 @@ def value_of(measurement: Measurement, metric: CostMetric) -> float | None:
     return None if measurement.memory_bytes is None else float(measurement.memory_bytes)
 
 
-def noise_of(measurement: Measurement, metric: CostMetric) -> float:
+def noise_of(measurement: Measurement, metric: CostMetric) -> float | None:
     """Relative standard error of the value; infinite for a latency that never became stable.
 
-    Peak memory comes from one child, so its own noise is not known and counts as none.
+    None for peak memory: it comes from one child, so its noise is not known.
     """
     if metric == "memory":
-        return 0.0
-    return float("inf") if measurement.status == "unstable" else measurement.noise
+        return None
+    if measurement.status == "unstable":
+        return math.inf
+    return relative_noise(measurement.samples_s, 0.9 if metric == "latency_p90" else 0.5)

@@ -16,25 +16,16 @@ from predictors.report import Report, errors_of
 from predictors.residual import Residual, fit_residual
 from predictors.roofline import Roofline, fit_roofline
 
-__all__ = ["COVERAGE", "CostModel", "CostSettings", "Rows", "fit_model"]
+__all__ = ["COVERAGE", "FOLDS", "CostModel", "Rows", "fit_model"]
 
 COVERAGE = 0.9
 """Share of measurements that an interval shall cover."""
+FOLDS = 10
+"""Of the cross-validation that gives the interval and the report."""
+_SEED = 0
 _MODEL_ERROR = 0.02
 """What a model misses even without noise: below this, noise hardly changes a row's weight."""
 _MOST_NOISE = 0.2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CostSettings:
-    """How to learn."""
-
-    folds: int = 10
-    seed: int = 0
-    jobs: int = 1
-    """Threads of XGBoost."""
-    residual: bool = True
-    """Whether trees may correct the roofline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +87,7 @@ class _Inputs:
 
 
 def fit_model(
-    rows: Rows, key: tuple[Target, Workload], *, metric: CostMetric, settings: CostSettings
+    rows: Rows, key: tuple[Target, Workload], *, metric: CostMetric, folds: int = FOLDS
 ) -> CostModel:
     """Learn from all rows; the interval and the report come from a cross-validation over them."""
     target, workload = key
@@ -107,11 +98,11 @@ def fit_model(
         weights=rows.weights,
     )
     line, full = np.empty_like(rows.y), np.empty_like(rows.y)
-    for held in folds_of(rows.groups, count=settings.folds, seed=settings.seed):
-        roofline, residual = _fit(inputs, ~held, settings)
+    for held in folds_of(rows.groups, count=folds, seed=_SEED):
+        roofline, residual = _fit(inputs, ~held)
         line[held] = roofline.cost(inputs.amounts[held])
         full[held] = line[held] * np.exp(residual.log_ratio(inputs.shapes[held]))
-    roofline, residual = _fit(inputs, np.ones(len(rows.y), dtype=bool), settings)
+    roofline, residual = _fit(inputs, np.ones(len(rows.y), dtype=bool))
     tested = np.isfinite(rows.noise)
     y = rows.y[tested]
     scores = np.abs(np.log(y / full[tested]))
@@ -126,7 +117,7 @@ def fit_model(
         linear=errors_of(line[tested], y),
         coverage=covered(scores, COVERAGE),
         half_width=conformal_quantile(scores, COVERAGE),
-        noise=float(np.median(rows.noise[tested])),
+        noise=None if metric == "memory" else float(np.median(rows.noise[tested])),
         spread=float(y.max() / y.min()),
         rounds=residual.rounds,
     )
@@ -140,11 +131,9 @@ def fit_model(
     )
 
 
-def _fit(inputs: _Inputs, chosen: BoolArray, settings: CostSettings) -> tuple[Roofline, Residual]:
+def _fit(inputs: _Inputs, chosen: BoolArray) -> tuple[Roofline, Residual]:
     amounts, y = inputs.amounts[chosen], inputs.y[chosen]
     shapes, weights = inputs.shapes[chosen], inputs.weights[chosen]
     roofline = fit_roofline(amounts, y, weights)
-    if not settings.residual:
-        return roofline, Residual(rounds=0)
     ratio = np.log(y / roofline.cost(amounts))
-    return roofline, fit_residual(shapes, ratio, weights, seed=settings.seed, jobs=settings.jobs)
+    return roofline, fit_residual(shapes, ratio, weights)

@@ -20,8 +20,6 @@ class Provenance:
     """Empty where the data was given without a device."""
     versions: dict[str, str] = field(default_factory=dict)
     """Runtime name to version, of the runtimes that were measured."""
-    protocols: dict[str, int] = field(default_factory=dict)
-    """Protocol name to version."""
 
     def stale(self, device: DeviceInfo) -> tuple[str, ...]:
         """What differs on ``device``, as in ``openvino 2026.4.1 -> 2026.5.0``; empty: nothing."""
@@ -39,15 +37,14 @@ def provenance_of(measurements: Sequence[Measurement]) -> Provenance:
     """The one provenance of all; raises InputError that names the values where they are mixed."""
     device_class = _only(measurements, lambda m: m.device.device_class, "device class")
     versions: dict[str, str] = {}
-    protocols: dict[str, int] = {}
     for runtime in sorted({m.job.query.target.runtime for m in measurements}):
         rows = [m for m in measurements if m.job.query.target.runtime == runtime]
         versions[runtime] = _only(rows, lambda m: _version(m), f"version of {runtime}")
     for protocol in sorted({m.job.protocol for m in measurements}):
         rows = [m for m in measurements if m.job.protocol == protocol]
         what = f"version of the {protocol} protocol"
-        protocols[protocol] = int(_only(rows, lambda m: str(m.job.protocol_version), what))
-    return Provenance(device_class=device_class, versions=versions, protocols=protocols)
+        _only(rows, lambda m: str(m.job.protocol_version), what)
+    return Provenance(device_class=device_class, versions=versions)
 
 
 def _version(measurement: Measurement) -> str:

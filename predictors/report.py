@@ -46,8 +46,10 @@ class Report:
     """Share of tested rows inside their 90 % interval."""
     half_width: float
     """Half-width of the interval on the log scale: 0.05 is about 5 % to either side."""
-    noise: float
-    """Median relative standard error of the measurements: no predictor gets below it."""
+    noise: float | None
+    """Median relative standard error of the measurements: no predictor gets below it.
+
+    None where it is not known."""
     spread: float
     """Greatest over smallest measured value: errors are easy to keep small where this is near 1."""
     rounds: int

@@ -20,6 +20,8 @@ _MAX_ROUNDS = 80
 _FOLDS = 5
 _WORTHWHILE = 0.97
 """Trees must lower the cross-validated error at least to this share of it, or there are none."""
+_SEED = 0
+_THREADS = 1
 _PARAMETERS: dict[str, Any] = {
     "objective": "reg:squarederror",
     "eval_metric": "mae",
@@ -30,6 +32,8 @@ _PARAMETERS: dict[str, Any] = {
     "min_child_weight": 4.0,
     "base_score": 0.0,
     "verbosity": 0,
+    "nthread": _THREADS,
+    "seed": _SEED,
 }
 
 
@@ -53,13 +57,13 @@ class Residual:
         return b"" if self.booster is None else bytes(self.booster.save_raw("json"))
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, rounds: int, features: int, jobs: int) -> Residual:
+    def from_bytes(cls, data: bytes, *, rounds: int, features: int) -> Residual:
         """Read ``to_bytes``; raises InputError unless it holds so many rounds and features."""
         if rounds == 0:
             return cls(rounds=0)
         import xgboost
 
-        booster = xgboost.Booster({"nthread": jobs})
+        booster = xgboost.Booster({"nthread": _THREADS})
         try:
             booster.load_model(bytearray(data))
             found = booster.num_boosted_rounds(), booster.num_features()
@@ -76,21 +80,19 @@ class Residual:
         return cls(rounds=rounds, booster=booster)
 
 
-def fit_residual(
-    features: FloatArray, log_ratio: FloatArray, weights: FloatArray, *, seed: int, jobs: int
-) -> Residual:
+def fit_residual(features: FloatArray, log_ratio: FloatArray, weights: FloatArray) -> Residual:
     """Small, strongly regularised trees; their number, 0 allowed, by cross-validation.
 
-    features N x F, log_ratio N = log(measured / roofline), weights N. Deterministic for a seed.
+    features N x F, log_ratio N = log(measured / roofline), weights N. Deterministic.
     """
     weights = weights / weights.mean()
     error = np.zeros(_MAX_ROUNDS + 1)
-    folds = folds_of(np.arange(len(log_ratio)), count=_FOLDS, seed=seed)
+    folds = folds_of(np.arange(len(log_ratio)), count=_FOLDS, seed=_SEED)
     for held in folds:
         train = _matrix(features, log_ratio, weights, ~held)
         test = _matrix(features, log_ratio, weights, held)
         history: dict[str, Any] = {}
-        _train(train, _MAX_ROUNDS, jobs, evals=[(test, "held")], evals_result=history)
+        _train(train, _MAX_ROUNDS, evals=[(test, "held")], evals_result=history)
         share = weights[held].sum() / weights.sum()
         error[0] += share * np.average(np.abs(log_ratio[held]), weights=weights[held])
         error[1:] += share * np.array(history["held"]["mae"])
@@ -98,7 +100,7 @@ def fit_residual(
     if rounds == 0 or error[rounds] > _WORTHWHILE * error[0]:
         return Residual(rounds=0)
     everything = np.ones(len(log_ratio), dtype=bool)
-    booster = _train(_matrix(features, log_ratio, weights, everything), rounds, jobs)
+    booster = _train(_matrix(features, log_ratio, weights, everything), rounds)
     return Residual(rounds=rounds, booster=booster)
 
 
@@ -106,12 +108,11 @@ def _matrix(features: FloatArray, y: FloatArray, weights: FloatArray, rows: Any)
     import xgboost
 
     return xgboost.DMatrix(
-        features[rows].astype(np.float32), label=y[rows], weight=weights[rows], nthread=1
+        features[rows].astype(np.float32), label=y[rows], weight=weights[rows], nthread=_THREADS
     )
 
 
-def _train(data: Any, rounds: int, jobs: int, **options: Any) -> Any:
+def _train(data: Any, rounds: int, **options: Any) -> Any:
     import xgboost
 
-    parameters = {**_PARAMETERS, "nthread": jobs, "seed": 0}
-    return xgboost.train(parameters, data, rounds, verbose_eval=False, **options)
+    return xgboost.train(_PARAMETERS, data, rounds, verbose_eval=False, **options)

@@ -1,7 +1,6 @@
 """A cost predictor on disk: ``predictor.json`` and the trees as XGBoost JSON beside it.
 
-Tree files are named by their hash and written first, ``predictor.json`` last, so that the
-directory holds a whole predictor at any moment.
+History of the format: version 2 numbers the tree files and drops the versions of protocols.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from fleetfit.codec import dumps, from_json
 from fleetfit.errors import InputError
-from fleetfit.files import read_text, write_bytes, write_text
+from fleetfit.files import check_new, read_text, write_bytes, write_text
 from predictors.features import SHAPE_FEATURES, term_names
 from predictors.metric import CostMetric
 from predictors.model import CostModel
@@ -24,7 +23,7 @@ from predictors.roofline import Roofline
 
 __all__ = ["FORMAT_VERSION", "Stored", "read_stored", "write_stored"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MAIN = "predictor.json"
 
 
@@ -49,7 +48,7 @@ class _ModelFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _MainFile:
-    """``predictor.json``, version 1: the first."""
+    """``predictor.json``."""
 
     format_version: int
     metric: CostMetric
@@ -60,20 +59,19 @@ class _MainFile:
 
 
 def write_stored(path: Path, stored: Stored) -> None:
-    """Write the directory; InputError where it holds anything else, SurroundingsError if full."""
-    known = (path / _MAIN).is_file()
-    if path.exists() and not known and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(
-            f"{path} must be a new directory or hold a predictor, but it holds something else."
-        )
+    """Write the directory; InputError unless it is new or empty, SurroundingsError if full."""
+    check_new(path)
     entries = []
-    for model in stored.models:
+    for number, model in enumerate(stored.models):
         data = model.residual.to_bytes()
-        sha256 = hashlib.sha256(data).hexdigest() if data else None
-        if sha256 is not None:
-            write_bytes(path / _tree_name(sha256), data)
+        if data:
+            write_bytes(path / _tree_name(number), data)
         entries.append(
-            _ModelFile(roofline=model.roofline, report=model.report, trees_sha256=sha256)
+            _ModelFile(
+                roofline=model.roofline,
+                report=model.report,
+                trees_sha256=hashlib.sha256(data).hexdigest() if data else None,
+            )
         )
     main = _MainFile(
         format_version=FORMAT_VERSION,
@@ -84,13 +82,9 @@ def write_stored(path: Path, stored: Stored) -> None:
         models=tuple(entries),
     )
     write_text(path / _MAIN, dumps(main) + "\n")
-    wanted = {_tree_name(e.trees_sha256) for e in entries if e.trees_sha256}
-    for old in path.glob("trees-*.json"):
-        if old.name not in wanted:
-            old.unlink(missing_ok=True)
 
 
-def read_stored(path: Path, *, jobs: int) -> Stored:
+def read_stored(path: Path) -> Stored:
     """Read and check a directory; raises InputError for anything that does not fit."""
     text = read_text(path / _MAIN, "A predictor")
     try:
@@ -111,11 +105,12 @@ def read_stored(path: Path, *, jobs: int) -> Stored:
             f"{path / _MAIN} must have the features of this version, but has others; "
             "learn the predictor again."
         )
-    models = tuple(_read_model(path, main, entry, jobs=jobs) for entry in main.models)
+    models = tuple(_read_model(path, main, number) for number in range(len(main.models)))
     return Stored(metric=main.metric, provenance=main.provenance, models=models)
 
 
-def _read_model(path: Path, main: _MainFile, entry: _ModelFile, *, jobs: int) -> CostModel:
+def _read_model(path: Path, main: _MainFile, number: int) -> CostModel:
+    entry = main.models[number]
     report = entry.report
     fits = report.metric == main.metric and len(entry.roofline.prices) == len(main.terms)
     trees = (report.rounds == 0) == (entry.trees_sha256 is None) and report.rounds >= 0
@@ -124,10 +119,9 @@ def _read_model(path: Path, main: _MainFile, entry: _ModelFile, *, jobs: int) ->
             f"{path / _MAIN} must agree in metric, terms, rounds and interval for "
             f"{report.target}, but does not; learn the predictor again."
         )
-    data = b"" if entry.trees_sha256 is None else _read_trees(path, entry.trees_sha256)
-    residual = Residual.from_bytes(
-        data, rounds=report.rounds, features=len(SHAPE_FEATURES), jobs=jobs
-    )
+    sha256 = entry.trees_sha256
+    data = b"" if sha256 is None else _read_trees(path / _tree_name(number), sha256)
+    residual = Residual.from_bytes(data, rounds=report.rounds, features=len(SHAPE_FEATURES))
     return CostModel(
         metric=main.metric,
         target=report.target,
@@ -138,13 +132,12 @@ def _read_model(path: Path, main: _MainFile, entry: _ModelFile, *, jobs: int) ->
     )
 
 
-def _read_trees(path: Path, sha256: str) -> bytes:
-    file = path / _tree_name(sha256)
+def _read_trees(file: Path, sha256: str) -> bytes:
     try:
         data = file.read_bytes()
     except OSError as exc:
         raise InputError(
-            f"A predictor must have all its files, but {file.name} is not readable in {path}; "
+            f"A predictor must have all its files, but {file} is not readable; "
             "learn the predictor again."
         ) from exc
     if hashlib.sha256(data).hexdigest() != sha256:
@@ -155,7 +148,5 @@ def _read_trees(path: Path, sha256: str) -> bytes:
     return data
 
 
-def _tree_name(sha256: str) -> str:
-    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
-        raise InputError("The hash of a tree file must be 64 hexadecimal digits, but is not.")
-    return f"trees-{sha256[:16]}.json"
+def _tree_name(number: int) -> str:
+    return f"trees-{number}.json"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fleetfit import Architecture, InputError, LayerTable, Query
-from predictors import ConstantPredictor, CostPredictor, CostSettings, FileSize, ParameterCount
+from predictors import ConstantPredictor, CostPredictor, FileSize, ParameterCount
 from predictors.base import Predictor
 from predictors.fake import FAST, SLOW, WORKLOAD, networks, true_latency_s
 
@@ -17,7 +17,7 @@ MAKERS: dict[str, Callable[[], Predictor]] = {
     "constant": ConstantPredictor,
     "parameters": ParameterCount,
     "file size": FileSize,
-    "cost": lambda: CostPredictor(metric="latency_p50", settings=CostSettings(folds=3)),
+    "cost": lambda: CostPredictor(metric="latency_p50", folds=3),
 }
 
 

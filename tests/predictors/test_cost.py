@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fleetfit import InputError, LayerTable, Query, Target, Workload
-from predictors import CostPredictor, CostSettings, Provenance, evaluate, learn
+from predictors import CostPredictor, Provenance, evaluate, learn
 from predictors.fake import (
     FAST,
     SLOW,
@@ -47,15 +47,6 @@ def test_trees_find_the_step_and_leave_the_linear_device_alone(learned: CostPred
     assert reports[FAST].rounds > 0
     assert reports[FAST].errors.mape < reports[FAST].linear.mape
     assert reports[SLOW].errors.mape < 1.1 * reports[SLOW].linear.mape
-
-
-def test_trees_can_be_switched_off() -> None:
-    settings = CostSettings(residual=False, folds=3)
-    got = learn(measurements(networks(12, seed=1)), "latency_p50", settings=settings)[0]
-    table = LayerTable.of(networks(5, seed=2))
-    np.testing.assert_array_equal(
-        got.predict_table(table, FAST, WORKLOAD).mean, got.linear_table(table, FAST, WORKLOAD)
-    )
 
 
 def test_memory_is_learned() -> None:
