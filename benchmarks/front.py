@@ -10,6 +10,7 @@ WikiText-2 valid that the search chose by.
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 
 from rich.table import Table
@@ -18,7 +19,8 @@ from benchmarks._report import finish
 from benchmarks.search import WORKLOAD, load_qualities, report
 from devices import describe
 from fleetfit import Measurement, Target
-from profiler import Store
+from fleetfit.files import write_bytes
+from profiler import Store, is_present
 from search import CachedQuality
 from supernet.spaces import ElasticSpace
 
@@ -35,8 +37,9 @@ def main() -> None:
     supernet, qualities, key = load_qualities(options.supernet)
     with Store(f"sqlite:///{options.store.resolve()}") as store:
         quality = CachedQuality(qualities["valid"], store=store, key=key)
-        rows = store.measurements(device_class=describe().device_class)
-        rows = [r for r in rows if r.job.query.workload == WORKLOAD]
+        device = describe()
+        rows = store.measurements(device_class=device.device_class)
+        rows = [r for r in rows if r.job.query.workload == WORKLOAD and is_present(r, device)]
         points: list[Point] = []
         for i, row in enumerate(rows):
             query = row.job.query
@@ -87,8 +90,9 @@ def draw(points: list[Point], space: ElasticSpace, out: Path) -> None:
     axes.set_ylabel("distance to the source's hidden states (WikiText-2 valid)")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=110)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=110, format=out.suffix.removeprefix(".") or "png")
+    write_bytes(out, picture.getvalue())
 
 
 def _is(row: Measurement, uniform: set[str], *, wanted: bool) -> bool:

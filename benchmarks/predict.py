@@ -20,9 +20,10 @@ from rich.table import Table
 
 from benchmarks._report import finish
 from devices import describe
-from exporters import RUNTIMES
+from exporters import all_targets
 from fleetfit import (
     Architecture,
+    InputError,
     Measurement,
     Query,
     Target,
@@ -34,6 +35,7 @@ from supernet.spaces import ElasticSpace, read_config
 
 SEED: Final = 20
 COUNT: Final = 60
+DRAWS: Final = 100 * COUNT
 GENOMES: Final = 20_000
 WORKLOAD: Final = Workload()
 
@@ -65,7 +67,7 @@ def main() -> None:
             "coverage": max((r.coverage for r in reports), key=lambda c: abs(c - 0.9)),
             "rows_per_second": round(speed),
             "linear_mape": max(r.linear.mape for r in reports),
-            "noise": max(r.noise for r in reports),
+            "noise": max(r.noise or 0.0 for r in reports),
             "learned": COUNT,
             "held_out": COUNT,
             "seed": SEED,
@@ -79,20 +81,23 @@ def split(space: ElasticSpace) -> tuple[list[Architecture], list[Architecture]]:
     learned = plan(space, COUNT, rng)
     taken = {a.cost_id for a in learned}
     held: list[Architecture] = []
-    while len(held) < COUNT:
-        arch = space.sample(rng)
+    draws = (space.sample(rng) for _ in range(DRAWS))
+    while len(held) < COUNT and (arch := next(draws, None)) is not None:
         if arch.cost_id not in taken:
             taken.add(arch.cost_id)
             held.append(arch)
+    if not len(learned) == len(held) == COUNT:
+        raise InputError(
+            f"A space must have {2 * COUNT} networks of different cost, but {DRAWS} draws found "
+            f"{len(held)} beside {len(learned)} planned; take a supernet with a larger one."
+        )
     return learned, held
 
 
 def measure(architectures: list[Architecture], store: Path) -> list[Measurement]:
     """All networks on all targets, in one survey, so that both halves see the same machine."""
     device = describe()
-    runtimes = [r for r in RUNTIMES.values() if r.available()]
-    threads = device.default_threads
-    targets = [t for r in runtimes for t in r.targets(device, threads=threads)]
+    targets = all_targets(device, threads=device.default_threads)
     queries = [
         Query(architecture=a, target=t, workload=WORKLOAD) for t in targets for a in architectures
     ]

@@ -1,8 +1,8 @@
 """How fast and how steadily this machine is profiled: ``python -m benchmarks.profile``.
 
-Networks of the elastic space of a source with MiniLM's sizes, in every target of this machine,
-batch 1, 128 tokens, with the ``survey`` protocol; the clock covers all visits, builds, loads and
-reference runs. No memory children run.
+Networks of the shipped supernet's space, in every target of this machine, batch 1, 128 tokens,
+with the ``survey`` protocol; the clock covers all visits, builds, loads and reference runs. No
+memory children run.
 """
 
 from __future__ import annotations
@@ -18,35 +18,11 @@ from rich.table import Table
 
 from benchmarks._report import finish
 from devices import describe
-from exporters import RUNTIMES
-from fleetfit import (
-    Architecture,
-    Embedding,
-    FeedForward,
-    Layer,
-    Measurement,
-    Query,
-    SelfAttention,
-    Workload,
-)
+from exporters import all_targets
+from fleetfit import Measurement, Query, Workload
 from fleetfit.statistics import percentile
 from profiler import Store, SurveySettings, plan, survey
-from supernet.spaces import ElasticSpace
-
-
-def minilm() -> Architecture:
-    """6 layers, 384 wide, 12 heads, ffn 1,536, 30,522 tokens."""
-    layers = tuple(
-        Layer(
-            width=384,
-            sublayers=(SelfAttention(heads=12, head_dim=32), FeedForward(widths=(1536,))),
-            projected=False,
-            source=i,
-        )
-        for i in range(6)
-    )
-    embedding = Embedding(vocab_size=30522, width=384, max_positions=512, segments=2)
-    return Architecture(embedding=embedding, layers=layers)
+from supernet.spaces import read_config
 
 
 def difference(measurement: Measurement) -> float:
@@ -57,14 +33,14 @@ def difference(measurement: Measurement) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--supernet", type=Path, default=Path("supernet/default"))
     parser.add_argument("--networks", type=int, default=16, help="networks to measure (>= 2)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     device = describe()
-    networks = plan(ElasticSpace.of(minilm()), args.networks, np.random.default_rng(args.seed))
-    targets = [
-        t for r in RUNTIMES.values() for t in r.targets(device, threads=device.default_threads)
-    ]
+    space = read_config(args.supernet).space
+    networks = plan(space, args.networks, np.random.default_rng(args.seed))
+    targets = all_targets(device, threads=device.default_threads)
     queries = [
         Query(architecture=a, target=t, workload=Workload()) for a in networks for t in targets
     ]
