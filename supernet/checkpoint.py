@@ -13,12 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
-from fleetfit.architecture import Head
 from fleetfit.codec import dumps
 from fleetfit.errors import InputError
 from fleetfit.files import new_directory, read_text, sha256_of, write_bytes, write_text
-from fleetfit.weights import weight_shapes
-from supernet.model import Supernet
+from supernet.model import Supernet, tensor_shapes
 from supernet.spaces import CheckpointConfig, ElasticSpace, read_config
 
 __all__ = ["Checkpoint", "load", "load_tokenizer", "read_safetensors", "save", "write_config"]
@@ -72,7 +70,7 @@ def load(path: Path) -> Checkpoint:
     tensors = read_safetensors(path / _WEIGHTS)
     order = tensors.pop("stream_order", None)
     width = config.source.width
-    if order is None or sorted(order.tolist()) != list(range(width)):
+    if order is None or order.shape != (width,) or sorted(order.tolist()) != list(range(width)):
         raise InputError(f"{path / _WEIGHTS} must hold the order of the stream, but does not.")
     supernet = _build(config.space, {n: t.float() for n, t in tensors.items()}, path)
     if not (path / _TOKENIZER).is_file():
@@ -87,19 +85,17 @@ def load(path: Path) -> Checkpoint:
 
 
 def _build(space: ElasticSpace, tensors: dict[str, torch.Tensor], path: Path) -> Supernet:
-    shapes = weight_shapes(space.source.with_head(Head(kind="masked_lm")))
-    blank = {name: torch.zeros(shape) for name, shape in shapes.items()}
-    supernet = Supernet(space, blank)
-    wanted = supernet.tensors()
-    odd = sorted(wanted.keys() ^ tensors.keys())
-    odd += [n for n in wanted if n in tensors and wanted[n].shape != tensors[n].shape]
+    shapes = tensor_shapes(space.source)  # before anything of these sizes is allocated
+    odd = sorted(shapes.keys() ^ tensors.keys())
+    odd += [n for n, shape in shapes.items() if n in tensors and tensors[n].shape != shape]
     if odd:
         raise InputError(
             f"The weights in {path} must fit its config.json, but {odd[0]!r} does not; "
             "convert or copy the checkpoint again."
         )
+    supernet = Supernet(space, tensors)
     with torch.no_grad():
-        for name, parameter in wanted.items():
+        for name, parameter in supernet.tensors().items():
             parameter.copy_(tensors[name])
     return supernet
 

@@ -16,7 +16,7 @@ from supernet.forward import Batch, Encoder, Output
 from supernet.spaces import ElasticSpace
 from supernet.weight_source import PrefixSlices, get, put
 
-__all__ = ["Supernet"]
+__all__ = ["Supernet", "tensor_shapes"]
 
 _EMBEDDING = ("tokens", "positions", "segments", "norm.weight", "norm.bias")
 _LM_HEAD = ("transform.weight", "transform.bias", "norm.weight", "norm.bias", "bias")
@@ -62,6 +62,10 @@ class Supernet(nn.Module):
 
         Raises InputError for an architecture outside the space or a head that is not here.
         """
+        return self._slice(arch, torch.float32)
+
+    def _slice(self, arch: Architecture, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The slice, with the matrices that are products computed in ``dtype``."""
         if arch.head.kind not in ("none", "masked_lm"):
             raise InputError(
                 f"A supernet's head must be none or masked_lm, but got {arch.head.kind!r}; "
@@ -73,13 +77,16 @@ class Supernet(nn.Module):
         place = 0
         for i, layer in enumerate(arch.layers):
             if layer.projected:
-                named |= self._projection(i, layer.source, place, (width, layer.width))
+                entering = get(self, f"in.{layer.source}.weight")[: layer.width].to(dtype)
+                bias = get(self, f"in.{layer.source}.bias")[: layer.width]
+                named[f"layers.{i}.projection.weight"] = entering @ self._out(place, width, dtype)
+                named[f"layers.{i}.projection.bias"] = bias
             for j in range(len(layer.sublayers)):
                 cut = self.sublayers.sublayer(arch, i, j)
                 named |= {f"layers.{i}.{j}.{part}": value for part, value in cut.items()}
             place, width = layer.source + 1, layer.width
         if arch.head.kind == "masked_lm":
-            named |= self._lm_head(arch, place)
+            named |= self._lm_head(arch, place, dtype)
         return named
 
     def readout(self, arch: Architecture, hidden: Tensor) -> Tensor:
@@ -87,24 +94,17 @@ class Supernet(nn.Module):
         if arch.width == self.space.source.width:
             return hidden
         place = arch.layers[-1].source + 1
-        return hidden @ get(self, f"out.{place}")[:, : arch.width].T
+        return hidden @ self._out(place, arch.width, torch.float32).T
 
-    def _projection(
-        self, index: int, source: int, place: int, widths: tuple[int, int]
-    ) -> dict[str, Tensor]:
-        before, after = widths
-        entering = get(self, f"in.{source}.weight")[:after]
-        leaving = get(self, f"out.{place}")[:, :before]
-        return {
-            f"layers.{index}.projection.weight": entering @ leaving,
-            f"layers.{index}.projection.bias": get(self, f"in.{source}.bias")[:after],
-        }
+    def _out(self, place: int, width: int, dtype: torch.dtype) -> Tensor:
+        """The factor of a projection by which a stream of ``width`` leaves ``place``."""
+        return get(self, f"out.{place}")[:, :width].to(dtype)
 
-    def _lm_head(self, arch: Architecture, place: int) -> dict[str, Tensor]:
+    def _lm_head(self, arch: Architecture, place: int, dtype: torch.dtype) -> dict[str, Tensor]:
         width = arch.embedding.width
         transform = get(self, "head.transform.weight")[:width]
         if arch.width < self.space.source.width:
-            transform = transform @ get(self, f"out.{place}")[:, : arch.width]
+            transform = transform.to(dtype) @ self._out(place, arch.width, dtype)
         return {
             "head.transform.weight": transform,
             "head.transform.bias": get(self, "head.transform.bias")[:width],
@@ -118,27 +118,12 @@ class Supernet(nn.Module):
     ) -> dict[str, npt.NDArray[np.float32]]:
         """The weights of ``arch`` as static arrays; products are folded in float64.
 
-        Without ``copy`` arrays may share memory with this supernet: for emission at once.
+        Without ``copy`` arrays may share memory with this supernet: for use at once.
         """
         with torch.no_grad():
-            arrays = {n: v.float().cpu().numpy() for n, v in self._in_float64(arch).items()}
+            named = self._slice(arch, torch.float64)
+            arrays = {n: v.float().cpu().numpy() for n, v in named.items()}
         return {n: np.array(a, order="C") for n, a in arrays.items()} if copy else arrays
-
-    def _in_float64(self, arch: Architecture) -> dict[str, Tensor]:
-        """The slice, with every matrix that is a product computed in float64."""
-        named = self.slice(arch)
-        place, width = 0, arch.embedding.width
-        for i, layer in enumerate(arch.layers):
-            if layer.projected:
-                entering = get(self, f"in.{layer.source}.weight")[: layer.width].double()
-                leaving = get(self, f"out.{place}")[:, :width].double()
-                named[f"layers.{i}.projection.weight"] = entering @ leaving
-            place, width = layer.source + 1, layer.width
-        if arch.head.kind == "masked_lm" and arch.width < self.space.source.width:
-            transform = get(self, "head.transform.weight")[: arch.embedding.width].double()
-            leaving = get(self, f"out.{place}")[:, : arch.width].double()
-            named["head.transform.weight"] = transform @ leaving
-        return named
 
     def tensors(self) -> dict[str, Tensor]:
         """Every parameter under its name on disk."""
@@ -146,6 +131,15 @@ class Supernet(nn.Module):
             name.removeprefix("sublayers.").replace("/", "."): p
             for name, p in self.named_parameters()
         }
+
+
+def tensor_shapes(source: Architecture) -> dict[str, tuple[int, ...]]:
+    """Name on disk to shape of every parameter of a supernet around ``source``."""
+    depth, width = len(source.layers), source.width
+    shapes = weight_shapes(source.with_head(Head(kind="masked_lm")))
+    shapes |= {f"out.{place}": (width, width) for place in range(depth + 1)}
+    shapes |= {f"in.{layer}.weight": (width, width) for layer in range(depth)}
+    return shapes | {f"in.{layer}.bias": (width,) for layer in range(depth)}
 
 
 def _fresh_lm_head(source: Architecture) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,20 @@ def test_a_stream_order_that_is_none_is_refused(tmp_path: Path, order: list[int]
         tensors["stream_order"] = torch.tensor(order)
     save_file(tensors, path / "supernet.safetensors")
     with pytest.raises(InputError, match="order of the stream"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("name", ["vocab_size", "width"])
+def test_damaged_sizes_are_refused_before_they_are_allocated(tmp_path: Path, name: str) -> None:
+    path, _ = written(tmp_path)
+    data = json.loads((path / "config.json").read_text())
+    data["source"]["embedding"][name] = 10**12
+    if name == "width":
+        for layer in data["source"]["layers"]:
+            layer["width"] = 10**12
+        data["choices"]["widths"] = data["choices"]["embedding_widths"] = [10**12]
+    (path / "config.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"'embedding\.tokens' does not|order of the stream"):
         checkpoint.load(path)
 
 

@@ -9,7 +9,7 @@ import torch
 from fleetfit import Architecture, Head, InputError, LayerTable, parameters
 from fleetfit.weights import weight_shapes
 from supernet.forward import Encoder
-from supernet.model import Supernet
+from supernet.model import Supernet, tensor_shapes
 from supernet.network import EncoderNetwork
 from tests.supernet.tiny import (
     MEMBERS,
@@ -65,9 +65,9 @@ def test_random_members_extract_to_their_slices(trained: Supernet) -> None:
 
 def test_training_moves_the_projections(trained: Supernet) -> None:
     # else "after training" above would test nothing new
-    for name, value in trained.tensors().items():
-        if name in ("in.0.weight", "out.0", "out.3"):
-            assert not torch.equal(value, torch.eye(32)), name
+    tensors = trained.tensors()
+    for name in ("in.0.weight", "out.0", "out.3"):
+        assert not torch.equal(tensors[name], torch.eye(32)), name
 
 
 def test_the_largest_member_is_the_source() -> None:
@@ -181,3 +181,17 @@ def test_extraction_copies() -> None:
         assert value.flags.c_contiguous
         value[:] = 0
     assert torch.equal(supernet.tensors()["head.bias"], before)
+
+
+def test_the_shapes_on_disk_are_those_of_the_parameters() -> None:
+    supernet = tiny_supernet()
+    shapes = {name: tuple(value.shape) for name, value in supernet.tensors().items()}
+    assert tensor_shapes(supernet.space.source) == shapes
+
+
+def test_extraction_folds_in_float64(trained: Supernet) -> None:
+    arch = members(trained.space)["growing"].with_head(MASKED_LM)
+    named = {name: value.detach().double() for name, value in trained.tensors().items()}
+    wanted = named["in.2.weight"][:32] @ named["out.1"][:, :16]
+    found = trained.extract(arch)["layers.1.projection.weight"]
+    assert np.array_equal(found, wanted.float().numpy())
