@@ -31,8 +31,8 @@ LEAST_ROWS = 8
 class CostPredictor(Predictor):
     """One roofline, correction and interval for each (target, workload) it was fitted on.
 
-    After ``fit``: ``models_``, (target, workload) to CostModel; ``dropped_``, a sentence for each
-    pair that was measured too little and left out.
+    After ``fit``: ``models_``, (target, workload) to CostModel; ``dropped_``, (target, workload)
+    to a sentence for each pair that was measured too little and left out.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class CostPredictor(Predictor):
         self.provenance = provenance or Provenance()
         self.folds = folds
         self.models_: dict[tuple[Target, Workload], CostModel] = {}
-        self.dropped_: tuple[str, ...] = ()
+        self.dropped_: dict[tuple[Target, Workload], str] = {}
 
     def fit(
         self, queries: Sequence[Query], y: npt.ArrayLike, *, noise: npt.ArrayLike | None = None
@@ -58,13 +58,13 @@ class CostPredictor(Predictor):
         has them.
         """
         values, noises = checked_rows(queries, y, noise)
-        models, dropped = {}, []
+        models, dropped = {}, {}
         for key, chosen in grouped(queries).items():
             architectures = [queries[i].architecture for i in chosen]
             _, groups = np.unique([a.cost_id for a in architectures], return_inverse=True)
             tested = len(np.unique(groups[np.isfinite(noises[chosen])]))
             if tested < LEAST_ROWS:
-                dropped.append(
+                dropped[key] = (
                     f"At least {LEAST_ROWS} networks with a stable {self.metric} must be measured "
                     f"on {key[0]} ({key[1]}), but got {tested}; profile more."
                 )
@@ -77,8 +77,8 @@ class CostPredictor(Predictor):
             )
             models[key] = fit_model(rows, key, metric=self.metric, folds=self.folds)
         if not models:
-            raise InputError(" ".join(dropped))
-        self.models_, self.dropped_ = models, tuple(dropped)
+            raise InputError(" ".join(dropped.values()))
+        self.models_, self.dropped_ = models, dropped
         return self
 
     def predict_table(self, table: LayerTable, target: Target, workload: Workload) -> Prediction:

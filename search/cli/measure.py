@@ -180,11 +180,11 @@ def learn(
 def _learn_each(
     rows: list[Measurement], out: Path, report: Callable[[int, int, str], None]
 ) -> tuple[list[Report], list[str]]:
-    """Reports of the predictors written below ``out``; a line for each that is not among them."""
+    """Reports of the predictors written below ``out``; a line for each that is missing."""
     from predictors import learn as fit
 
     reports: list[Report] = []
-    lines = []
+    lines: dict[object, str] = {}
     for done, metric in enumerate(_LEARNED):
         report(done, len(_LEARNED), metric)
         try:
@@ -192,13 +192,13 @@ def _learn_each(
         except InputError as exc:
             if metric != "memory":
                 raise
-            lines.append(f"Memory is not learned (see profile --memory-every): {exc}")
+            lines["memory"] = f"Memory is not learned (see profile --memory-every): {exc}"
             break
         predictor.save(out / metric)
         reports += found
-        lines += [f"Not learned: {reason}" for reason in predictor.dropped_]
+        lines = {key: f"Left out: {why}" for key, why in predictor.dropped_.items()} | lines
     report(len(_LEARNED), len(_LEARNED), "done")
-    return reports, lines
+    return reports, list(lines.values())
 
 
 def _present(store: Store, device: DeviceInfo) -> list[Measurement]:

@@ -95,7 +95,7 @@ def test_one_stray_measurement_is_left_out_by_name() -> None:
     for metric in ("latency_p50", "memory"):
         predictor, reports = learn(rows, metric, folds=QUICK)
         assert [r.target for r in reports] == [FAST]
-        (said,) = predictor.dropped_
+        (said,) = predictor.dropped_.values()
         assert f"{metric} must be measured on {SLOW}" in said
         assert "but got 1" in said
 

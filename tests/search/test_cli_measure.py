@@ -1,0 +1,75 @@
+"""What describe and learn say where something is missing, old or too little."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from devices import describe
+from exporters import RUNTIMES
+from fleetfit import Measurement
+from profiler import Store
+from search.cli import main
+from tests.search.cli_fakes import fleetfit
+
+
+@pytest.fixture
+def rows(learned: tuple[Path, Path]) -> list[Measurement]:
+    with Store(str(learned[0])) as store:
+        return store.measurements()
+
+
+def kept(path: Path, rows: list[Measurement]) -> Path:
+    """A store of them."""
+    with Store(str(path)) as store:
+        for row in rows:
+            store.put(row)
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str], costs: Path, store: Path) -> list[str]:
+    """What learn tells beside its table."""
+    capsys.readouterr()
+    assert main(["learn", str(costs), "--store", str(store)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    return [line for line in lines if "left out" in line.lower() or "not learned" in line]
+
+
+def test_one_stray_measurement_is_one_line(
+    rows: list[Measurement], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = dataclasses.replace(rows[0].job.query.target, threads=7)
+    query = dataclasses.replace(rows[0].job.query, target=target)
+    stray = dataclasses.replace(rows[0], job=dataclasses.replace(rows[0].job, query=query))
+    store = kept(tmp_path / "s.db", [*rows, stray])
+    (line,) = said(capsys, tmp_path / "costs", store)
+    assert "At least 8 networks" in line
+    assert "onnxruntime-fp32-7t" in line
+
+
+def test_rows_of_an_earlier_protocol_are_counted_and_left_out(
+    rows: list[Measurement], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = [
+        dataclasses.replace(m, job=dataclasses.replace(m.job, protocol_version=0)) for m in rows[:2]
+    ]
+    store = kept(tmp_path / "s.db", [*rows, *old])
+    (line,) = said(capsys, tmp_path / "costs", store)
+    assert line.startswith("2 measurements of other runtime or protocol versions")
+
+
+def test_a_machine_without_a_runtime_is_described(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = dataclasses.replace(describe(), versions={})
+    monkeypatch.setattr("devices.describe", lambda: bare)
+    for adapter in RUNTIMES.values():
+        monkeypatch.setattr(type(adapter), "targets", lambda self, device, threads: ())
+    assert fleetfit(capsys, "describe")["targets"] == []
+    assert main(["describe"]) == 0
+    shown = capsys.readouterr().err
+    for name in ("runtimes", "targets"):
+        (line,) = (line for line in shown.splitlines() if line.split()[:1] == [name])
+        assert line.split() == [name, "none"]
