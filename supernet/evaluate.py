@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from fleetfit.architecture import Architecture, Head
-from fleetfit.query import Precision
 from supernet.forward import Batch
 from supernet.masking import corrupt, masked_lm_loss
 from supernet.model import Supernet
@@ -61,7 +60,6 @@ def evaluate(
     members: Mapping[str, Architecture],
     *,
     special_ids: Mapping[str, int],
-    precision: Precision = "fp32",
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Evaluation]:
     """Evaluate ``members`` on the batches of ``loss``; the same tokens are masked for all.
@@ -72,12 +70,12 @@ def evaluate(
     batches = _corrupted(loss, special_ids)
     results = []
     for i, (name, arch) in enumerate(members.items()):
-        nats, accuracy = _masked_lm(loss.supernet, arch, batches, precision)
+        nats, accuracy = _masked_lm(loss.supernet, arch, batches)
         results.append(
             Evaluation(
                 name=name,
                 architecture=arch,
-                hidden_loss=loss([(arch, precision)])[0],
+                hidden_loss=loss([(arch, "fp32")])[0],
                 masked_lm_loss=nats,
                 masked_lm_accuracy=accuracy,
             )
@@ -109,12 +107,12 @@ def _corrupted(loss: HiddenLoss, special_ids: Mapping[str, int]) -> list[Masked]
 
 
 def _masked_lm(
-    supernet: Supernet, arch: Architecture, batches: Sequence[Masked], precision: Precision
+    supernet: Supernet, arch: Architecture, batches: Sequence[Masked]
 ) -> tuple[float, float]:
     headed = arch.with_head(Head(kind="masked_lm"))
     nats = hits = count = 0.0
     for batch, clean, chosen in batches:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, precision == "bf16"):
+        with torch.no_grad():
             logits = supernet(batch, headed).logits
         if logits is None:
             raise ValueError("a masked-LM head gives logits")

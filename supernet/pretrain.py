@@ -20,18 +20,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from fleetfit.architecture import Architecture, Head
 from fleetfit.codec import to_json
 from fleetfit.errors import InputError, SurroundingsError
-from fleetfit.files import write_text
+from fleetfit.files import read_text, write_bytes, write_text
 from supernet.digests import digest_of_stream, digest_of_tensors
 from supernet.forward import Batch, Encoder
 from supernet.masking import corrupt, masked_lm_loss
 from supernet.model import Supernet
 from supernet.network import EncoderNetwork
+from supernet.quality import source_network
 from supernet.text import TokenStream
 
 __all__ = ["PretrainConfig", "Pretraining", "hidden_loss"]
@@ -93,15 +94,14 @@ class PretrainConfig:
 Progress = Callable[[int, int, str], None]
 
 
-def hidden_loss(ours: Tensor, teachers: Tensor, mask: Tensor | None = None) -> Tensor:
+def hidden_loss(ours: Tensor, teachers: Tensor) -> Tensor:
     """Squared distance over the variance of the teacher's states; 0 equal, 1 no better than a mean.
 
-    Both batch x seq x width; with ``mask`` (batch x seq, 1 for tokens) padding does not count.
+    Both batch x seq x width, without padding.
     """
-    keep = torch.ones(ours.shape[:2], dtype=torch.bool) if mask is None else mask.bool()
-    target = teachers[keep].float()
-    variance = (target - target.mean(dim=0)).square().mean()
-    return F.mse_loss(ours[keep].float(), target) / variance
+    target = teachers.float()
+    variance = (target - target.mean(dim=(0, 1))).square().mean()
+    return F.mse_loss(ours.float(), target) / variance
 
 
 class Pretraining:
@@ -110,16 +110,17 @@ class Pretraining:
     def __init__(
         self,
         supernet: Supernet,
-        stream: TokenStream,
+        text: tuple[TokenStream, dict[str, int]],
         config: PretrainConfig,
         *,
         directory: Path,
-        special_ids: dict[str, int],
+        teacher: EncoderNetwork | None = None,
     ) -> None:
-        """The teacher is a frozen copy of the largest member as ``supernet`` is now.
+        """``text``: its tokens, and the ids of [MASK], [PAD] and [UNK].
 
-        ``special_ids``: of [MASK], [PAD], [UNK]. Raises InputError for a corpus below one batch
-        and for sequences longer than the model's positions.
+        ``teacher``: a network of the source's sizes, as when training goes on; a copy of the
+        largest member as ``supernet`` is now where not given. Raises InputError for one of other
+        sizes, a corpus below one batch and sequences longer than the model's positions.
         """
         positions = supernet.space.source.embedding.max_positions
         if max(config.seq_lens) > positions:
@@ -127,32 +128,24 @@ class Pretraining:
                 f"Sequences must have at most the model's {positions} positions, but got lengths "
                 f"{_listed(config.seq_lens)}."
             )
-        self.supernet, self.stream, self.config = supernet, stream, config
-        self.directory, self.special = directory, special_ids
-        largest = supernet.space.largest()
-        self.teacher = EncoderNetwork.of(largest, supernet.extract(largest)).requires_grad_(False)
+        self.supernet, self.config, self.directory = supernet, config, directory
+        self.stream, self.special = text
+        self.teacher = source_network(supernet, teacher).requires_grad_(False)
         self.named = supernet.tensors()
         self.optimizer = torch.optim.AdamW(
             _groups(self.named, config.weight_decay), betas=(0.9, 0.98), fused=True
         )
         self.step = 0
         self._inputs = {  # by digest; a state must come from the same
-            "text": digest_of_stream(stream, special_ids),
+            "text": digest_of_stream(self.stream, self.special),
             "teacher": digest_of_tensors(self.teacher.named_weights()),
             "starting weights": digest_of_tensors(self.named),
         }
-        if any(stream.windows(n) * n < config.batch_tokens for n in config.seq_lens):
+        if any(self.stream.windows(n) * n < config.batch_tokens for n in config.seq_lens):
             raise InputError(
                 f"A corpus must hold at least one batch of {config.batch_tokens} tokens, "
-                f"but this one has {len(stream.tokens)}; give more text."
+                f"but this one has {len(self.stream.tokens)}; give more text."
             )
-
-    def set_teacher(self, teacher: EncoderNetwork) -> None:
-        """Distil from another network of the source's sizes, as when training goes on."""
-        if teacher.arch != self.teacher.arch:
-            raise InputError("A teacher must have the sizes of the supernet's source, but has not.")
-        self.teacher = teacher.requires_grad_(False)
-        self._inputs["teacher"] = digest_of_tensors(teacher.named_weights())
 
     def run(
         self,
@@ -288,10 +281,10 @@ class Pretraining:
             writer.writerows([self.step, name, f"{value:.6f}"] for name, value in losses.items())
 
     def _trim_log(self) -> None:
-        """Drop lines of steps that will be taken again, after a kill or without a state."""
+        """Drop lines of steps that will be taken again, and what a kill left of a line."""
         path = self.directory / "loss.csv"
         if path.exists():
-            lines = [x for x in path.read_text().splitlines()[1:] if x.count(",") == 2]
+            lines = [x for x in read_text(path, "The losses of a run").splitlines() if _is_row(x)]
             kept = [x for x in lines if int(x.split(",")[0]) <= self.step]
             write_text(path, "\n".join(["step,name,loss", *kept]) + "\n")
 
@@ -306,17 +299,8 @@ class Pretraining:
             "config": json.dumps(_plain(self.config)),
             "inputs": json.dumps(self._inputs),
         }
-        temporary = self.directory / ".state.safetensors"
-        try:
-            save_file({n: t.contiguous() for n, t in tensors.items()}, temporary, metadata)
-            temporary.replace(self.directory / "state.safetensors")
-        except Exception as exc:  # safetensors raises its own kind for a full disk
-            raise SurroundingsError(
-                f"The state must be written to {self.directory}, but: {exc}; free space, the run "
-                "goes on from the state before."
-            ) from exc
-        finally:
-            temporary.unlink(missing_ok=True)
+        data = to_bytes({n: t.contiguous() for n, t in tensors.items()}, metadata)
+        write_bytes(self.directory / "state.safetensors", data)
 
     def resume(self) -> bool:
         """Go on from ``state.safetensors`` where there is one; says whether there was.
@@ -325,6 +309,8 @@ class Pretraining:
         for a damaged one.
         """
         path = self.directory / "state.safetensors"
+        for stray in self.directory.glob(f".{path.name}.*"):
+            stray.unlink()  # what a kill left of a save
         if not path.exists():
             return False
         try:
@@ -367,7 +353,7 @@ class Pretraining:
 
 
 def _groups(named: dict[str, Tensor], decay: float) -> list[dict[str, object]]:
-    """Weight decay for matrices, none for vectors; projections decay towards nothing either way."""
+    """Weight decay for matrices, the factors of projections among them; none for vectors."""
     matrices = [p for p in named.values() if p.ndim > 1]
     vectors = [p for p in named.values() if p.ndim <= 1]
     return [
@@ -383,3 +369,8 @@ def _listed(lengths: tuple[int, ...]) -> str:
 def _plain(config: PretrainConfig) -> dict[str, object]:
     data: dict[str, object] = to_json(config)
     return data
+
+
+def _is_row(line: str) -> bool:
+    step, *rest = line.split(",")
+    return step.isdecimal() and len(rest) == 2

@@ -21,7 +21,20 @@ from supernet.model import Supernet
 from supernet.network import EncoderNetwork
 from supernet.text import TokenStream
 
-__all__ = ["HiddenLoss", "pad", "sentences", "windows"]
+__all__ = ["HiddenLoss", "encode_texts", "pad", "sentences", "source_network", "windows"]
+
+
+def source_network(supernet: Supernet, given: EncoderNetwork | None = None) -> EncoderNetwork:
+    """The largest member as ``supernet`` is now, or ``given``, which must have its sizes."""
+    largest = supernet.space.largest()
+    if given is None:
+        return EncoderNetwork.of(largest, supernet.extract(largest, copy=False))
+    if given.arch != largest:
+        raise InputError(
+            f"A teacher must have the sizes of the supernet's source, {largest.summary()}, "
+            f"but is {given.arch.summary()}."
+        )
+    return given
 
 
 class HiddenLoss:
@@ -42,14 +55,12 @@ class HiddenLoss:
         Raises InputError without batches, for sequences longer than the model's positions, and
         for a teacher of other sizes.
         """
-        largest = supernet.space.largest()
-        teacher = teacher or EncoderNetwork.of(largest, supernet.extract(largest))
         self.supernet, self.batches = supernet, list(batches)
-        self._check(teacher)
+        self._check()
+        source = source_network(supernet, teacher)
         with torch.no_grad():
             self._targets = [
-                teacher(b.input_ids, b.attention_mask, b.token_type_ids).hidden
-                for b in self.batches
+                source(b.input_ids, b.attention_mask, b.token_type_ids).hidden for b in self.batches
             ]
         kept = [
             t[b.attention_mask.bool()] for t, b in zip(self._targets, self.batches, strict=True)
@@ -57,21 +68,15 @@ class HiddenLoss:
         states = torch.cat(kept)
         self._variance = float((states - states.mean(dim=0)).square().mean())
 
-    def _check(self, teacher: EncoderNetwork) -> None:
-        largest = self.supernet.space.largest()
+    def _check(self) -> None:
         if not self.batches:
             raise InputError("A loss must be taken over at least one text, but there is none.")
         length = max(b.input_ids.shape[1] for b in self.batches)
-        positions = largest.embedding.max_positions
+        positions = self.supernet.space.source.embedding.max_positions
         if length > positions:
             raise InputError(
                 f"Sequences must have at most the model's {positions} positions, but one "
                 f"has {length} tokens."
-            )
-        if teacher.arch != largest:
-            raise InputError(
-                f"A teacher must have the sizes of the supernet's source, {largest.summary()}, "
-                f"but is {teacher.arch.summary()}."
             )
 
     @property

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LOSSES",
     "Texts",
-    "largest_of",
     "read_architecture",
     "special_ids",
     "stream_of",
@@ -44,20 +43,13 @@ def read_architecture(text: str, loaded: Checkpoint) -> Architecture:
     return arch
 
 
-def largest_of(loaded: Checkpoint) -> EncoderNetwork:
-    """The source model as a network."""
-    from supernet.network import EncoderNetwork
-
-    arch = loaded.config.space.largest()
-    return EncoderNetwork.of(arch, loaded.supernet.extract(arch))
-
-
 def teacher_of(path: Path, loaded: Checkpoint) -> EncoderNetwork:
     """The source model of the supernet ``path``; InputError where ``loaded`` has another source.
 
     Hidden states can be compared only where the residual stream has the same order.
     """
     from supernet import checkpoint
+    from supernet.quality import source_network
 
     teacher = checkpoint.load(path)
     same = teacher.config.source == loaded.config.source
@@ -66,7 +58,7 @@ def teacher_of(path: Path, loaded: Checkpoint) -> EncoderNetwork:
             f"A teacher must be converted together with the supernet it teaches, but {path} comes "
             "from another conversion."
         )
-    return largest_of(teacher)
+    return source_network(teacher.supernet)
 
 
 def stream_of(

@@ -77,9 +77,8 @@ def pretrain(
     teacher_network = None if teacher is None else teacher_of(teacher, start)
     with progress("reading text"):
         stream = stream_of(text, start, limit=text_tokens)
-    run = Pretraining(start.supernet, stream, config, directory=out, special_ids=special_ids(start))
-    if teacher_network is not None:
-        run.set_teacher(teacher_network)
+    read = (stream, special_ids(start))
+    run = Pretraining(start.supernet, read, config, directory=out, teacher=teacher_network)
     out.mkdir(parents=True, exist_ok=True)
     if run.resume():
         say(f"going on at step {run.step} of {config.steps}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import os
 import signal
 import subprocess
@@ -29,11 +30,16 @@ CONFIG = PretrainConfig(
 
 
 def start(
-    directory: Path, config: PretrainConfig = CONFIG, *, tokens: int = 2000, seed: int = 0
+    directory: Path,
+    config: PretrainConfig = CONFIG,
+    *,
+    tokens: int = 2000,
+    seed: int = 0,
+    teacher: EncoderNetwork | None = None,
 ) -> Pretraining:
     directory.mkdir(exist_ok=True)
     text, supernet = stream(tokens=tokens), tiny_supernet(seed=seed)
-    return Pretraining(supernet, text, config, directory=directory, special_ids=IDS)
+    return Pretraining(supernet, (text, IDS), config, directory=directory, teacher=teacher)
 
 
 def losses(directory: Path) -> list[dict[str, str]]:
@@ -157,21 +163,18 @@ def test_another_text_is_refused(tmp_path: Path) -> None:
 
 def test_another_start_is_refused(tmp_path: Path) -> None:
     start(tmp_path).run(until=1)
-    other = start(tmp_path, seed=7)
-    other.set_teacher(start(tmp_path).teacher)
+    other = start(tmp_path, seed=7, teacher=start(tmp_path).teacher)
     with pytest.raises(InputError, match="must come from the same starting weights"):
         other.resume()
 
 
 def test_another_teacher_is_refused_and_the_same_one_taken(tmp_path: Path) -> None:
     teacher = start(tmp_path, seed=7).teacher
-    first = start(tmp_path)
-    first.set_teacher(teacher)
+    first = start(tmp_path, teacher=teacher)
     first.run(until=1)
     with pytest.raises(InputError, match="must come from the same teacher"):
         start(tmp_path).resume()
-    again = start(tmp_path)
-    again.set_teacher(teacher)
+    again = start(tmp_path, teacher=teacher)
     assert again.resume()
 
 
@@ -232,15 +235,43 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(
     run.run(until=1)
     kept = (tmp_path / "state.safetensors").read_bytes()
 
-    def full(tensors: object, path: Path, metadata: object) -> None:
-        path.write_bytes(b"half")
-        raise OSError("No space left on device")
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("supernet.pretrain.save_file", full)
-    with pytest.raises(SurroundingsError, match="No space left"):
-        run.run(until=2)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(SurroundingsError, match=r"state\.safetensors .*No space left"):
+        run.save_state()
     assert (tmp_path / "state.safetensors").read_bytes() == kept
-    assert not (tmp_path / ".state.safetensors").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["loss.csv", "state.safetensors"]
+
+
+def test_a_bug_while_saving_is_not_reported_as_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr("supernet.pretrain.to_bytes", broken)
+    with pytest.raises(TypeError, match="a bug"):
+        start(tmp_path).save_state()
+
+
+def test_what_a_kill_left_of_a_save_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".state.safetensors.x7").write_bytes(b"half")
+    assert not start(tmp_path).resume()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lines_of_losses_that_are_none_are_dropped(tmp_path: Path) -> None:
+    (tmp_path / "loss.csv").write_text("step,name,loss\nx,head,1.0\n,,\n0,head,2.0\n1,he\n")
+    start(tmp_path).run(until=0)
+    assert (tmp_path / "loss.csv").read_text() == "step,name,loss\n0,head,2.0\n"
+
+
+def test_losses_that_are_no_text_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "loss.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"must be UTF-8 text, but .*loss\.csv"):
+        start(tmp_path).run(until=1)
 
 
 def test_a_corpus_below_a_batch_is_refused(tmp_path: Path) -> None:
@@ -254,10 +285,9 @@ def test_sequences_beyond_the_positions_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_teacher_of_other_sizes_is_refused(tmp_path: Path) -> None:
-    run = start(tmp_path)
-    small = EncoderNetwork(run.supernet.space.smallest())
+    small = EncoderNetwork(tiny_supernet().space.smallest())
     with pytest.raises(InputError, match="sizes of the supernet's source"):
-        run.set_teacher(small)
+        start(tmp_path, teacher=small)
 
 
 def test_without_training_the_largest_has_no_loss(tmp_path: Path) -> None:
@@ -270,12 +300,11 @@ def test_without_training_the_largest_has_no_loss(tmp_path: Path) -> None:
 
 
 def test_hidden_loss_by_hand() -> None:
-    teacher = torch.tensor([[[0.0], [2.0], [50.0]]])
-    ours = torch.tensor([[[1.0], [2.0], [0.0]]])
-    mask = torch.tensor([[1, 1, 0]])
+    teacher = torch.tensor([[[0.0], [2.0]]])
+    ours = torch.tensor([[[1.0], [2.0]]])
     # error (1 + 0) / 2, variance 1
-    assert float(hidden_loss(ours, teacher, mask)) == pytest.approx(0.5)
-    assert float(hidden_loss(teacher.mean(dim=1, keepdim=True).expand(1, 3, 1), teacher)) == (
+    assert float(hidden_loss(ours, teacher)) == pytest.approx(0.5)
+    assert float(hidden_loss(teacher.mean(dim=1, keepdim=True).expand(1, 2, 1), teacher)) == (
         pytest.approx(1.0)
     )
 
