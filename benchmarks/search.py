@@ -26,11 +26,10 @@ from rich.table import Table
 
 from benchmarks._report import finish
 from devices import describe
-from exporters import RUNTIMES
+from exporters import all_targets
 from fleetfit import (
     Budget,
     DeviceInfo,
-    Job,
     LayerTable,
     Measurement,
     Query,
@@ -39,7 +38,7 @@ from fleetfit import (
     dumps,
 )
 from predictors import learn
-from profiler import Store, VerifySettings, plan, survey, verify
+from profiler import Store, VerifySettings, plan, survey, verified
 from search import (
     CachedQuality,
     Candidate,
@@ -74,23 +73,13 @@ class Machine:
 
     def measure(self, candidate: Candidate) -> Measurement:
         """A verification, from the store where it was made before."""
-        query = Query(
-            architecture=candidate.architecture, target=candidate.target, workload=WORKLOAD
-        )
-        settings = VerifySettings(memory=False)
-        job = Job(
-            query=query,
-            protocol="verify",
-            protocol_version=settings.protocol.version,
-            seed=settings.seed,
-        )
-        known = self.store.get(job, self.device.name)
-        if known is not None:
-            return known
         say(f"verify {candidate}")
-        measurement = verify(query, device=self.device, settings=settings)
-        self.store.put(measurement)
-        return measurement
+        return verified(
+            candidate.query(WORKLOAD),
+            store=self.store,
+            device=self.device,
+            settings=VerifySettings(memory=False),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     options.store.parent.mkdir(parents=True, exist_ok=True)
     device = describe()
-    runtimes = [r for r in RUNTIMES.values() if r.available()]
-    threads = device.default_threads
-    targets = tuple(t for r in runtimes for t in r.targets(device, threads=threads))
+    targets = all_targets(device, threads=device.default_threads)
     with Store(f"sqlite:///{options.store.resolve()}") as store:
         machine = Machine(device=device, targets=targets, store=store)
         supernet, qualities, key = load_qualities(options.supernet)
@@ -249,7 +236,7 @@ class Contest:
 
 def plain_loop(candidate: Candidate) -> float:
     """Median seconds of the candidate, timed by a plain loop in a fresh process."""
-    query = Query(architecture=candidate.architecture, target=candidate.target, workload=WORKLOAD)
+    query = candidate.query(WORKLOAD)
     command = [sys.executable, "-m", "benchmarks._plain_loop"]
     done = subprocess.run(
         command, input=dumps(query), capture_output=True, text=True, check=True, timeout=600

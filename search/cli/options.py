@@ -96,17 +96,17 @@ def targets_of(
     names: list[str] | None, device: DeviceInfo, threads: int | None
 ) -> tuple[Target, ...]:
     """The targets of the options; without names all that this machine can run."""
-    from exporters import RUNTIMES
+    from exporters import all_targets
 
     count = threads or device.default_threads
     if not names:
-        found = [t for r in RUNTIMES.values() for t in r.targets(device, threads=count)]
+        found = all_targets(device, threads=count)
         if not found:
             raise RuntimeMissing(
                 "A runtime must be installed, but neither onnxruntime nor openvino is: "
                 "pip install onnxruntime."
             )
-        return tuple(found)
+        return found
     return tuple(_target(name, count) for name in names)
 
 
