@@ -6,7 +6,7 @@ deviation of each residual dimension, the share each head and each ffn unit adds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -28,15 +28,12 @@ def permute(arch: Architecture, weights: Named, batches: Sequence[Batch]) -> tup
     """
     moved = dict(weights)
     order = stream_order(arch, weights, batches)
-    for i, layer in enumerate(arch.layers):
-        for j, sub in enumerate(layer.sublayers):
-            name = f"layers.{i}.{j}"
-            if isinstance(sub, SelfAttention):
-                scores = _scores(arch, weights, batches, (i, j))
-                _reorder_heads(moved, name, sub, scores.argsort(descending=True))
-            elif isinstance(sub, FeedForward) and len(sub.widths) == 1:
-                scores = _scores(arch, weights, batches, (i, j))
-                _reorder_inner(moved, name, scores.argsort(descending=True))
+    for (i, j), scores in _scores(arch, weights, batches).items():
+        sub, name = arch.layers[i].sublayers[j], f"layers.{i}.{j}"
+        if isinstance(sub, SelfAttention):
+            _reorder_heads(moved, name, sub, scores.argsort(descending=True))
+        else:
+            _reorder_inner(moved, name, scores.argsort(descending=True))
     _reorder_stream(moved, order)
     return moved, order
 
@@ -53,41 +50,44 @@ def stream_order(arch: Architecture, weights: Named, batches: Sequence[Batch]) -
 
 
 def _scores(
-    arch: Architecture, weights: Named, batches: Sequence[Batch], at: tuple[int, int]
-) -> Tensor:
-    """Mean norm of what each head or ffn unit of sub-layer ``at`` adds to the stream."""
-    i, j = at
-    sub, name = arch.layers[i].sublayers[j], f"layers.{i}.{j}"
+    arch: Architecture, weights: Named, batches: Sequence[Batch]
+) -> dict[tuple[int, int], Tensor]:
+    """(layer, sub-layer) to the mean norm of what each of its heads or ffn units adds."""
+    if not batches:
+        raise ValueError("importance needs at least one batch")
     encoder = Encoder(arch=arch, weights=weights)
-    total: Tensor | None = None
+    totals: dict[tuple[int, int], Tensor] = {}
     with torch.no_grad():
         for batch in batches:
             state = encoder.embed(batch)
-            if i > 0:
-                state = encoder.layers(state, batch.attention_mask, range(i))[-1]
-            for k in range(j):
-                state = _step(encoder, f"layers.{i}.{k}", arch.layers[i].sublayers[k], state)
-            if isinstance(sub, SelfAttention):
-                score = _head_share(weights, name, sub, state)
-            else:
-                inner = F.linear(state, weights[f"{name}.linear.0.weight"])
-                unit = (
-                    activate(arch, inner + weights[f"{name}.linear.0.bias"]).abs().mean(dim=(0, 1))
-                )
-                score = unit * weights[f"{name}.linear.1.weight"].norm(dim=0)
-            total = score if total is None else total + score
-    if total is None:
-        raise ValueError("importance needs at least one batch")
-    return total
+            for i, layer in enumerate(arch.layers):
+                for j, sub in enumerate(layer.sublayers):
+                    name = f"layers.{i}.{j}"
+                    score = _score(encoder, name, sub, state)
+                    if score is not None:
+                        totals[i, j] = totals[i, j] + score if (i, j) in totals else score
+                    change = encoder.sublayer(name, sub, state, None)
+                    state = encoder.norm(f"{name}.norm", state + change)
+    return totals
 
 
-def _step(encoder: Encoder, name: str, sub: SubLayer, state: Tensor) -> Tensor:
-    """One whole sub-layer without padding."""
-    change = encoder.sublayer(name, sub, state, None)
-    return encoder.norm(f"{name}.norm", state + change)
+def _score(encoder: Encoder, name: str, sub: SubLayer, state: Tensor) -> Tensor | None:
+    """The share of each head or ffn unit of one sub-layer; None for one without an order."""
+    weights = encoder.weights
+    if isinstance(sub, SelfAttention):
+        return _head_share(weights, name, sub, state)
+    if isinstance(sub, FeedForward) and len(sub.widths) == 1:
+        inner = F.linear(state, weights[f"{name}.linear.0.weight"])
+        active = activate(encoder.arch, inner + weights[f"{name}.linear.0.bias"])
+        leaving = weights[f"{name}.linear.1.weight"].norm(dim=0)
+        share: Tensor = active.abs().mean(dim=(0, 1)) * leaving
+        return share
+    return None
 
 
-def _head_share(weights: Named, name: str, sub: SelfAttention, state: Tensor) -> Tensor:
+def _head_share(
+    weights: Mapping[str, Tensor], name: str, sub: SelfAttention, state: Tensor
+) -> Tensor:
     b, s, _ = state.shape
     query, key, value = (
         F.linear(state, weights[f"{name}.{p}.weight"], weights[f"{name}.{p}.bias"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -83,6 +84,37 @@ def test_units_are_judged_under_the_activation_of_the_network() -> None:
     moved, _ = permute(arch, weights, calibration())
     place = moved["layers.0.1.linear.0.bias"].tolist().index(-0.5)
     assert place > 32  # gelu would put it first of 64
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_scores_are_taken_where_the_sublayer_stands(layer: int) -> None:
+    weights = random_weights(ARCH)
+    encoder = Encoder(arch=ARCH, weights=weights)
+    attention, _ = ARCH.layers[layer].sublayers
+    name, total = f"layers.{layer}.1", torch.zeros(64)
+    for inputs in calibration():
+        state = encoder(inputs).hidden_states[layer]
+        change = encoder.sublayer(f"layers.{layer}.0", attention, state, None)
+        state = encoder.norm(f"layers.{layer}.0.norm", state + change)
+        inner = state @ weights[f"{name}.linear.0.weight"].T + weights[f"{name}.linear.0.bias"]
+        used = torch.nn.functional.gelu(inner).abs().mean(dim=(0, 1))
+        total += used * weights[f"{name}.linear.1.weight"].norm(dim=0)
+    moved, _ = permute(ARCH, weights, calibration())
+    wanted = weights[f"{name}.linear.0.bias"][total.argsort(descending=True)]
+    assert torch.equal(moved[f"{name}.linear.0.bias"], wanted)
+
+
+def test_the_source_is_walked_once_for_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    walked = []
+    original = Encoder.sublayer
+
+    def counted(encoder: Encoder, name: str, *rest: Any) -> torch.Tensor:
+        walked.append(name)
+        return original(encoder, name, *rest)
+
+    monkeypatch.setattr(Encoder, "sublayer", counted)
+    permute(ARCH, random_weights(ARCH), calibration())
+    assert len(walked) == 2 * 2 * 6  # for the stream and for the scores, two batches, 6 sub-layers
 
 
 def test_no_batch_is_an_error() -> None:
