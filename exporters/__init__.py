@@ -1,21 +1,18 @@
 """Weights -> ONNX -> runtime artefact -> bundle."""
 
 from exporters.bundle import load_bundle, read_weights, write_bundle
-from exporters.emit import INPUTS, IR_VERSION, OPSET, OUTPUTS, emit
+from exporters.emit import INPUTS, emit
 from exporters.inputs import make_inputs
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Cost, Licence, Manifest, TaskMetric
-from exporters.parity import Parity, Reference, check_parity
+from exporters.parity import Parity, check_parity
 from exporters.random_weights import random_weights
 from exporters.registry import RUNTIMES, all_targets, runtime
-from exporters.runtime import Artifact, Inputs, Outputs, Runtime, Session
+from exporters.runtime import Artifact, Inputs, Runtime, Session
 from exporters.serialize import model_bytes
 
 __all__ = [
     "INPUTS",
-    "IR_VERSION",
-    "OPSET",
-    "OUTPUTS",
     "RUNTIMES",
     "Artifact",
     "Cost",
@@ -23,9 +20,7 @@ __all__ = [
     "Licence",
     "LoadedBundle",
     "Manifest",
-    "Outputs",
     "Parity",
-    "Reference",
     "Runtime",
     "Session",
     "TaskMetric",

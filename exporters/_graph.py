@@ -16,7 +16,7 @@ _TYPES = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorPro
 
 
 class GraphBuilder:
-    """Collects nodes and initializers; each node has one output, named like the node.
+    """Collects nodes and initializers; a node's output has its name, but for ``split``'s parts.
 
     Everything is made where it stays, inside the model: protobuf's ``extend`` and ``CopyFrom``,
     which the helpers of ``onnx`` use, would each copy all weights once more.

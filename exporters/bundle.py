@@ -14,7 +14,7 @@ import onnx
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Manifest, read_manifest
 from exporters.registry import runtime
-from exporters.runtime import Artifact, check_shapes
+from exporters.runtime import Artifact, Session, check_shapes
 from exporters.serialize import model_bytes
 from exporters.text import TextEncoder
 from fleetfit import InputError, Weights, check_weights, to_json, weight_shapes
@@ -78,7 +78,20 @@ def load_bundle(path: Path | str) -> LoadedBundle:
         sha256=manifest.files["model.onnx"],
     )
     session = runtime(manifest.target.runtime).load(artifact)
+    _check_session(session, manifest)
     return LoadedBundle(manifest=manifest, session=session, encoder=encoder)
+
+
+def _check_session(session: Session, manifest: Manifest) -> None:
+    """The adapter has looked at the inputs; here the rest that the manifest says of the model."""
+    output, workload = manifest.architecture.head.output, manifest.workload
+    fixed = manifest.target.shapes == "fixed"
+    shape = (workload.batch, workload.seq_len) if fixed else None
+    if session.outputs != (output,) or session.shape != shape:
+        raise InputError(
+            f"A bundle's model must give {output} with {shape or 'named axes'} as its manifest "
+            f"says, but gives {', '.join(session.outputs)} with {session.shape or 'named axes'}."
+        )
 
 
 def read_weights(path: Path | str) -> Weights:

@@ -24,20 +24,12 @@ from fleetfit import (
     check_weights,
 )
 
-__all__ = ["INPUTS", "IR_VERSION", "OPSET", "OUTPUTS", "emit"]
+__all__ = ["INPUTS", "IR_VERSION", "OPSET", "emit"]
 
 OPSET = 20
 IR_VERSION = 10
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """Names of the inputs, each int64, batch x seq."""
-OUTPUTS = {
-    "none": "hidden",
-    "masked_lm": "logits",
-    "span": "logits",
-    "classification": "logits",
-    "embedding": "embedding",
-}
-"""Head kind to the name of the one output, float32."""
 
 # exp(-1e9) is exactly 0 in every precision, and unlike the lowest float32 it stays finite in bf16.
 _MASKED = -1e9
@@ -79,7 +71,7 @@ def emit(
             residual = g.add("Add", [x, y], f"{name}.residual")
             x = _norm(g, residual, f"{name}.norm", (arch, weights))
     _head(g, x, arch, weights)
-    g.end(OUTPUTS[arch.head.kind])
+    g.end(arch.head.output)
     return _model(g, arch, workload)
 
 
@@ -232,7 +224,7 @@ def _model(g: GraphBuilder, arch: Architecture, workload: Workload | None) -> on
     }[arch.head.kind]
     info = helper.make_tensor_value_info
     inputs = [info(name, TensorProto.INT64, list(axes)) for name in INPUTS]
-    outputs = [info(OUTPUTS[arch.head.kind], TensorProto.FLOAT, list(last))]
+    outputs = [info(arch.head.output, TensorProto.FLOAT, list(last))]
     g.interface(inputs, outputs)
     model = g.model
     model.ir_version, model.producer_name = IR_VERSION, "fleetfit"

@@ -17,7 +17,6 @@ from exporters.runtime import (
     Runtime,
     Session,
     check_target,
-    model_shape,
     wrong_inputs,
 )
 from fleetfit import DeviceInfo, InputError, RuntimeName, Target, Workload
@@ -65,21 +64,26 @@ class FakeRuntime(Runtime):
             onnx.checker.check_model(model)
         except Exception as exc:  # protobuf's decoding error has no public class
             raise InputError(f"The evaluator must be able to read {path}: {exc}") from exc
-        return _FakeSession(model, artifact.target)
+        return _FakeSession(model, artifact.target, path)
 
 
 class _FakeSession(Session):
-    def __init__(self, model: Any, target: Target) -> None:
+    def __init__(self, model: Any, target: Target, path: str) -> None:
         from onnx.reference import ReferenceEvaluator
 
         self._evaluator = ReferenceEvaluator(model)
         self._target = target
-        longest = {p.key: int(p.value) for p in model.metadata_props}.get(LONGEST)
-        self._rule = InputRule(shape=model_shape(model), longest=longest)
+        longest = {p.key: p.value for p in model.metadata_props}.get(LONGEST)
+        inputs = {i.name: _dims(i) for i in model.graph.input}
+        self._rule = InputRule.of(path, inputs, longest)
 
     @property
     def shape(self) -> tuple[int, int] | None:
         return self._rule.shape
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(self._evaluator.output_names)
 
     @property
     def properties(self) -> dict[str, str]:
@@ -92,3 +96,8 @@ class _FakeSession(Session):
         except Exception as exc:  # whatever numpy raises inside an operator
             raise wrong_inputs(inputs, exc) from exc
         return dict(zip(self._evaluator.output_names, values, strict=True))
+
+
+def _dims(value: onnx.ValueInfoProto) -> list[int | None]:
+    dims = value.type.tensor_type.shape.dim
+    return [d.dim_value if d.HasField("dim_value") else None for d in dims]

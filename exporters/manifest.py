@@ -44,7 +44,7 @@ class TaskMetric:
     name: str
     """As in ``accuracy``."""
     data: str
-    """What it was computed on, as in ``banking77 test``."""
+    """What it was computed on: the name of a file, as in ``test.csv``."""
     value: float
     source_value: float | None = None
 

@@ -21,6 +21,7 @@ from exporters.runtime import (
     check_affinity,
     check_read_back,
     check_target,
+    said,
     wrong_inputs,
 )
 from fleetfit import (
@@ -115,27 +116,27 @@ class OnnxRuntimeCpu(Runtime):
             )
         except Exception as exc:  # the vendor's classes share no base but Exception
             kind = _ERRORS.get(type(exc).__name__, SurroundingsError)
-            said = " ".join(str(exc).split())[:300]
-            raise kind(f"ONNX Runtime must be able to load {path}, but says: {said}") from exc
-        loaded = _OrtSession(session)
+            raise kind(f"ONNX Runtime must be able to load {path}, but says: {said(exc)}") from exc
+        loaded = _OrtSession(session, path)
         check_read_back(target, _read_back(options), loaded.properties)
         return loaded
 
 
 class _OrtSession(Session):
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, path: str) -> None:
         self._session = session
-        self._outputs = [o.name for o in session.get_outputs()]
-        batch, seq = session.get_inputs()[0].shape
-        fixed = isinstance(batch, int) and isinstance(seq, int)
+        self._outputs = tuple(o.name for o in session.get_outputs())
+        inputs = {i.name: i.shape for i in session.get_inputs()}
         longest = session.get_modelmeta().custom_metadata_map.get(LONGEST)
-        self._rule = InputRule(
-            shape=(batch, seq) if fixed else None, longest=int(longest) if longest else None
-        )
+        self._rule = InputRule.of(path, inputs, longest)
 
     @property
     def shape(self) -> tuple[int, int] | None:
         return self._rule.shape
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self._outputs
 
     @property
     def properties(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ from exporters.runtime import (
     check_affinity,
     check_read_back,
     check_target,
+    said,
     wrong_inputs,
 )
 from fleetfit import (
@@ -101,36 +102,37 @@ class OpenVinoCpu(Runtime):
         try:
             model = core.read_model(path)
         except Exception as exc:  # OpenVINO raises plain RuntimeError for everything
-            said = " ".join(str(exc).split())[:300]
-            raise InputError(f"OpenVINO must be able to read {path}, but says: {said}") from exc
+            raise InputError(
+                f"OpenVINO must be able to read {path}, but says: {said(exc)}"
+            ) from exc
         try:
             compiled = core.compile_model(model, options["device"], options["properties"])
         except Exception as exc:  # as above
-            said = " ".join(str(exc).split())[:300]
             raise SurroundingsError(
-                f"OpenVINO must be able to compile {path}, but says: {said}"
+                f"OpenVINO must be able to compile {path}, but says: {said(exc)}"
             ) from exc
-        loaded = _OpenVinoSession(model, compiled)
+        loaded = _OpenVinoSession(model, compiled, path)
         check_read_back(target, options["properties"], loaded.properties)
         return loaded
 
 
 class _OpenVinoSession(Session):
-    def __init__(self, model: Any, compiled: Any) -> None:
+    def __init__(self, model: Any, compiled: Any, path: str) -> None:
         self._compiled = compiled
         self._request = compiled.create_infer_request()
-        self._outputs = [o.get_any_name() for o in compiled.outputs]
-        shape = compiled.inputs[0].get_partial_shape()
-        batch, seq = (None, None) if shape.is_dynamic else (int(d.get_length()) for d in shape)
-        known = model.has_rt_info(["framework", LONGEST])
-        self._rule = InputRule(
-            shape=None if batch is None or seq is None else (batch, seq),
-            longest=int(model.get_rt_info(["framework", LONGEST]).value) if known else None,
-        )
+        self._outputs = tuple(o.get_any_name() for o in compiled.outputs)
+        inputs = {i.get_any_name(): _dims(i.get_partial_shape()) for i in compiled.inputs}
+        where = ["framework", LONGEST]
+        longest = str(model.get_rt_info(where).value) if model.has_rt_info(where) else None
+        self._rule = InputRule.of(path, inputs, longest)
 
     @property
     def shape(self) -> tuple[int, int] | None:
         return self._rule.shape
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self._outputs
 
     @property
     def properties(self) -> dict[str, str]:
@@ -152,6 +154,13 @@ _READ = (
     "EXECUTION_DEVICES",
     "ENABLE_HYPER_THREADING",
 )
+
+
+def _dims(shape: Any) -> list[int | None]:
+    """Sizes, None where not fixed; no dimensions where not even their number is."""
+    if shape.rank.is_dynamic:
+        return []
+    return [int(d.get_length()) if d.is_static else None for d in shape]
 
 
 def _text(value: Any) -> str:

@@ -16,9 +16,9 @@ __all__ = ["random_weights"]
 def random_weights(arch: Architecture, *, seed: int = 0) -> Weights:
     """Weights of ``arch`` with the variances of a trained network's start, read-only.
 
-    The token table is drawn once per process and shared between networks (its values are a
-    reshaped prefix of one vector), because drawing it costs more than all else together. The same
-    architecture and seed give the same weights, in any order of calls.
+    The token table is shared between networks of like size (its values are a reshaped prefix of
+    one vector, and two vectors are kept), because drawing it costs more than all else together.
+    The same architecture and seed give the same weights, in any order of calls.
     """
     rng = np.random.default_rng([seed, 1])
     weights: dict[str, npt.NDArray[np.float32]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from exporters.emit import INPUTS
+from exporters.emit import INPUTS, LONGEST
 from fleetfit import DeviceInfo, InputError, RuntimeName, SurroundingsError, Target, Workload
 
 __all__ = ["Artifact", "Inputs", "Outputs", "Runtime", "Session"]
@@ -50,6 +50,11 @@ class Session(abc.ABC):
     @abc.abstractmethod
     def shape(self) -> tuple[int, int] | None:
         """(batch, seq) where the network takes no other, else None."""
+
+    @property
+    @abc.abstractmethod
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what ``run`` gives."""
 
     @property
     @abc.abstractmethod
@@ -167,6 +172,29 @@ class InputRule:
     longest: int | None
     """Longest sequence, where the model says so."""
 
+    @classmethod
+    def of(
+        cls, path: str, inputs: Mapping[str, Sequence[object]], longest: str | None
+    ) -> InputRule:
+        """From what the loaded model of the file ``path`` says about itself.
+
+        ``inputs``: name to dimensions, whole numbers where fixed; ``longest``: its metadata of
+        that name. Raises InputError for a model that was not emitted here.
+        """
+        if inputs.keys() != _NAMES or any(len(dims) != 2 for dims in inputs.values()):
+            found = ", ".join(f"{name} of rank {len(dims)}" for name, dims in inputs.items())
+            raise InputError(
+                f"A model must take {', '.join(INPUTS)}, each batch x seq, but {path} takes "
+                f"{found or 'nothing'}; emit it with fleetfit."
+            )
+        if longest and not longest.isdecimal():
+            raise InputError(
+                f"A model's {LONGEST} must be a whole number, but {path} says {longest!r}."
+            )
+        batch, seq = inputs["input_ids"]
+        shape = (batch, seq) if isinstance(batch, int) and isinstance(seq, int) else None
+        return cls(shape=shape, longest=int(longest) if longest else None)
+
     def check(self, inputs: Inputs) -> None:
         """Raise InputError unless names, types and shapes fit; takes microseconds."""
         shapes = {array.shape for array in inputs.values()}
@@ -187,5 +215,9 @@ _NAMES = set(INPUTS)
 def wrong_inputs(inputs: Inputs, wanted: object) -> InputError:
     """The error for inputs that do not fit, or that a runtime refused."""
     shapes = {name: f"{a.dtype}{list(a.shape)}" for name, a in sorted(inputs.items())}
-    said = " ".join(str(wanted).split())[:300]
-    return InputError(f"Inputs must fit the network ({said}), but got {shapes}.")
+    return InputError(f"Inputs must fit the network ({said(wanted)}), but got {shapes}.")
+
+
+def said(error: object) -> str:
+    """What a library says, on one line of at most 300 characters."""
+    return " ".join(str(error).split())[:300]

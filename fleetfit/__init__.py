@@ -14,7 +14,7 @@ from fleetfit.architecture import (
 )
 from fleetfit.budget import Budget, Metric
 from fleetfit.codec import digest, dumps, from_json, loads, to_json
-from fleetfit.counts import Macs, macs, parameters
+from fleetfit.counts import macs, parameters
 from fleetfit.device import DeviceInfo, Health
 from fleetfit.errors import (
     FleetfitError,
@@ -44,7 +44,6 @@ __all__ = [
     "Layer",
     "LayerTable",
     "LinearTransform",
-    "Macs",
     "Measurement",
     "Metric",
     "Precision",

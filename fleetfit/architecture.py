@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, assert_never
 
 from fleetfit.codec import check_literals, digest
 from fleetfit.errors import InputError
@@ -76,6 +76,19 @@ class Head:
                 "Head.outputs must be >= 1 for classification and span heads and 0 for others, "
                 f"but got {self.outputs} for {self.kind!r}."
             )
+
+    @property
+    def output(self) -> Literal["hidden", "logits", "embedding"]:
+        """The name of the one output of an exported network, float32."""
+        match self.kind:
+            case "none":
+                return "hidden"
+            case "embedding":
+                return "embedding"
+            case "masked_lm" | "classification" | "span":
+                return "logits"
+            case _:
+                assert_never(self.kind)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

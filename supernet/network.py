@@ -65,7 +65,8 @@ class EncoderNetwork(nn.Module):
         with torch.no_grad():
             output = self(**tensors)
         self.train(was_training)
-        kind = self.arch.head.kind
-        chosen = {"none": output.hidden, "embedding": output.pooled}.get(kind, output.logits)
-        name = {"none": "hidden", "embedding": "embedding"}.get(kind, "logits")
+        name = self.arch.head.output
+        values = {"hidden": output.hidden, "embedding": output.pooled, "logits": output.logits}
+        chosen = values[name]
+        assert chosen is not None
         return {name: chosen.float().numpy()}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from exporters import (
     Cost,
@@ -22,6 +23,7 @@ from exporters import (
     check_parity,
     emit,
     load_bundle,
+    model_bytes,
     random_weights,
     read_weights,
     write_bundle,
@@ -267,6 +269,35 @@ def test_a_manifest_that_is_none_is_refused(write: Write, manifest: Manifest, te
 def test_any_text_as_manifest_is_read_or_refused(text: str) -> None:
     with pytest.raises(InputError):
         read_manifest(text, "manifest.json")
+
+
+def replace_file(path: Path, name: str, content: bytes) -> None:
+    """Another file of that name, with its hash in the manifest."""
+    (path / name).write_bytes(content)
+    data = json.loads((path / "manifest.json").read_text())
+    data["files"][name] = sha256_of(path / name)
+    (path / "manifest.json").write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize("how", ["output", "shape"])
+def test_a_model_other_than_the_manifests_is_refused(
+    write: Write, manifest: Manifest, how: str
+) -> None:
+    path = write(manifest)
+    arch = manifest.architecture.with_head(Head()) if how == "output" else manifest.architecture
+    workload = manifest.workload if how == "shape" else None
+    model = emit(arch, random_weights(arch), workload=workload)
+    replace_file(path, "model.onnx", model_bytes(model))
+    with pytest.raises(InputError, match="must give logits with named axes as its manifest says"):
+        load_bundle(path)
+
+
+def test_weights_of_another_precision_are_refused(write: Write, manifest: Manifest) -> None:
+    path = write(manifest)
+    halves = {n: w.astype(np.float16) for n, w in read_weights(path).items()}
+    replace_file(path, "encoder.safetensors", save(halves))
+    with pytest.raises(InputError, match="must be float32, but is float16"):
+        read_weights(path)
 
 
 def test_no_directory_is_refused(tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ import pytest
 
 from exporters import (
     Inputs,
-    Outputs,
     Parity,
-    Reference,
     Session,
     check_parity,
     emit,
     random_weights,
     runtime,
 )
+from exporters.parity import Reference
+from exporters.runtime import Outputs
 from fleetfit import Architecture, Head, InputError, Precision, RuntimeName, Target, Workload
 from supernet.network import EncoderNetwork
 

@@ -15,6 +15,7 @@ import onnx
 import pytest
 
 from exporters import RUNTIMES, Artifact, emit, make_inputs, model_bytes, random_weights, runtime
+from exporters.emit import LONGEST
 from exporters.fake import FakeRuntime
 from exporters.runtime import Inputs, Runtime, check_read_back
 from fleetfit import (
@@ -201,6 +202,50 @@ def test_a_missing_or_damaged_file_is_refused(
     else:
         path.write_bytes(data[: len(data) // 2] if isinstance(content, str) else content)
     with pytest.raises(InputError, match=r"model\.onnx"):
+        any_runtime.load(artifact)
+
+
+def test_a_session_names_its_outputs(
+    any_runtime: Runtime, target: Target, model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+    assert session.outputs == ("logits",)
+
+
+def foreign(shape: list[int | str]) -> onnx.ModelProto:
+    """A model of one int64 input."""
+    int64 = onnx.TensorProto.INT64
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Abs", ["input_ids"], ["out"])],
+        "foreign",
+        [info("input_ids", int64, shape)],
+        [info("out", int64, shape)],
+    )
+    opset = onnx.helper.make_opsetid("", 20)
+    return onnx.helper.make_model(graph, ir_version=10, opset_imports=[opset])
+
+
+@pytest.mark.parametrize("shape", [[], [4], [1, 2, 3], ["batch", "seq"]], ids=str)
+def test_a_foreign_model_is_refused_when_loaded(
+    any_runtime: Runtime,
+    target: Target,
+    model: onnx.ModelProto,
+    tmp_path: Path,
+    shape: list[int | str],
+) -> None:
+    artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
+    Path(artifact.path).write_bytes(foreign(shape).SerializeToString())
+    with pytest.raises(InputError, match=rf"each batch x seq, but .*rank {len(shape)}"):
+        any_runtime.load(artifact)
+
+
+def test_a_length_that_is_no_number_is_refused_when_loaded(
+    any_runtime: Runtime, target: Target, model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    onnx.helper.set_model_props(model, {LONGEST: "many"})
+    artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
+    with pytest.raises(InputError, match=r"must be a whole number, but .*model\.onnx says 'many'"):
         any_runtime.load(artifact)
 
 

@@ -136,7 +136,7 @@ def test_the_child_loads_and_runs_as_the_adapter_does(name: RuntimeName, tmp_pat
     if name == "onnxruntime":
         from exporters.onnxruntime_cpu import _OrtSession
 
-        assert _OrtSession(loaded).properties == session.properties
+        assert _OrtSession(loaded, job["model"]).properties == session.properties
     else:
         from exporters.openvino_cpu import _text
 
