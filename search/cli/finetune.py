@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from fleetfit.files import check_new
 from search.cli.console import percent, progress, result, table
 from search.cli.corpus import read_architecture
 from search.cli.options import MAX_SEED, AsJson, SupernetPath
+
+if TYPE_CHECKING:
+    from supernet.spaces import CheckpointConfig
 
 __all__ = ["finetune"]
 
@@ -33,7 +36,13 @@ def finetune(
     epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 6,
     learning_rate: Annotated[float, typer.Option(help="Peak.")] = 4e-4,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts a step.")] = 32,
-    max_length: Annotated[int, typer.Option(min=3, help="Tokens; longer texts are cut.")] = 128,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            min=3,
+            help="Tokens; longer texts are cut. Default: 128, or what the source was used with.",
+        ),
+    ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the training text.")] = "unknown",
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Of the split, the order and dropout.")
@@ -66,7 +75,7 @@ def finetune(
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,
-        max_length=min(max_length, headed.embedding.max_positions),
+        max_length=_length(max_length, loaded.config),
         seed=seed,
     )
     tokenizer = checkpoint.load_tokenizer(loaded.tokenizer_path)
@@ -76,7 +85,11 @@ def finetune(
     reached = None
     if scored is not None:
         reached = tuning.accuracy(network, scored, tokenizer, max_length=config.max_length)
-    facts = {"supernet": loaded.sha256[:16], "seed": str(seed), "epochs": str(tuned.epochs)}
+    facts = {
+        "supernet": loaded.sha256[:16],
+        "finetune_seed": str(seed),
+        "finetune_epochs": str(tuned.epochs),
+    }
     model = TaskModel(
         architecture=headed,
         labels=labelled.names,
@@ -92,3 +105,10 @@ def finetune(
     table("Fine-tuned", ("network", "dev accuracy", "test accuracy", "epochs"), [row])
     scores: dict[str, object] = {"dev_accuracy": tuned.dev_accuracy, "test_accuracy": reached}
     result(scores | {"model": str(out), "epochs": tuned.epochs}, as_json=json)
+
+
+def _length(asked: int | None, source: CheckpointConfig) -> int:
+    """The default is no longer than a workload's: fixed shapes could not take more."""
+    if asked is None:
+        return min(128, source.max_length)
+    return min(asked, source.source.embedding.max_positions)

@@ -31,6 +31,15 @@ class CheckpointConfig:
     """What was used (weights, text) to its licence."""
     provenance: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """The length fits the positions."""
+        positions = self.source.embedding.max_positions
+        if not 3 <= self.max_length <= positions:
+            raise InputError(
+                f"`3 <= max_length <= {positions}` must hold for this source, "
+                f"but got {self.max_length}."
+            )
+
     @property
     def space(self) -> ElasticSpace:
         """The search space; raises InputError where the choices do not fit the source."""

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from supernet.spaces import read_config
+from supernet.task_model import read_task_model
 from tests.search.cli_fakes import fleetfit
+from tests.supernet.tiny import edit_json
 
 
 def test_what_successive_trainings_saw_adds_up(
@@ -99,3 +101,17 @@ def recorded(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[int, int,
 
     monkeypatch.setattr(name, bar)
     return told
+
+
+def test_a_fine_tuning_keeps_the_pretrainings_record_and_the_sources_length(
+    supernet: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "supernet"
+    shutil.copytree(supernet, mine)
+    edit_json(mine / "config.json", max_length=17, provenance={"seed": "7"})
+    words = ("finetune", mine, tmp_path / "out", "--train", labelled, "--epochs", 1, "--seed", 3)
+    fleetfit(capsys, *words)
+    model, _ = read_task_model(tmp_path / "out")
+    assert model.max_length == 17
+    ours = {"seed": "7", "finetune_seed": "3", "finetune_epochs": "1"}
+    assert ours.items() <= model.provenance.items()

@@ -53,3 +53,11 @@ def test_choices_that_do_not_fit_the_source_are_refused() -> None:
     config = CheckpointConfig(source=source(depth=4), choices=FULL, pooling="mean", max_length=32)
     with pytest.raises(InputError, match="largest choices"):
         _ = config.space
+
+
+@pytest.mark.parametrize("length", [2, 10_000])
+def test_a_length_beyond_the_positions_is_refused_by_name(tmp_path: Path, length: int) -> None:
+    write(tmp_path)
+    edit_json(tmp_path / "config.json", max_length=length)
+    with pytest.raises(InputError, match=rf"config\.json .*3 <= max_length.*got {length}"):
+        read_config(tmp_path)
