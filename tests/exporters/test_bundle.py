@@ -261,7 +261,7 @@ def test_a_newer_format_is_refused_before_its_fields_are_read(
 def test_a_manifest_that_is_none_is_refused(write: Write, manifest: Manifest, text: str) -> None:
     path = write(manifest)
     (path / "manifest.json").write_text(text)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"manifest\.json must be JSON|Manifest must"):
         load_bundle(path)
 
 

@@ -97,7 +97,7 @@ def test_inner_widths_must_be_whole_numbers_from_one(widths: tuple[Any, ...]) ->
     ],
 )
 def test_a_head_that_does_not_exist_is_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"Head\.(kind|pooling|outputs) must"):
         Head(**fields)
 
 
@@ -114,7 +114,7 @@ def test_a_head_that_does_not_exist_is_refused(fields: dict[str, Any]) -> None:
 )
 def test_a_layer_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
     good: dict[str, Any] = {"width": 8, "sublayers": (FEED,), "projected": False, "source": 0}
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"Layer\.(width|projected) must|A layer must have"):
         Layer(**{**good, **fields})
 
 
@@ -133,7 +133,7 @@ def test_the_width_may_change_only_behind_a_projection(tiny_source: Architecture
 def test_an_architecture_that_makes_no_sense_is_refused(
     tiny_source: Architecture, fields: dict[str, Any]
 ) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"at least one layer|norm_eps|activation"):
         dataclasses.replace(tiny_source, **fields)
 
 

@@ -137,7 +137,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 )
 def test_a_budget_built_wrong_is_refused(fields: dict[str, Any]) -> None:
     good: dict[str, Any] = {"metric": "memory", "relation": "<=", "limit": 1.0}
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"must be one of|above 0 and finite|marked relative"):
         Budget(**{**good, **fields})
 
 

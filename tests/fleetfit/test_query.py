@@ -53,7 +53,7 @@ def test_a_workload_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> No
     ],
 )
 def test_a_target_that_does_not_exist_is_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=next(iter(fields))):
         Target(**{"runtime": "onnxruntime", **fields})
 
 

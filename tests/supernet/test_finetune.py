@@ -199,5 +199,5 @@ def test_a_network_without_classifier_is_refused(tokenizer: Any) -> None:
     ids=str,
 )
 def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"must be >= 1|learning_rate"):
         FinetuneConfig(**change)

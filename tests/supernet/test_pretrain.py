@@ -330,5 +330,5 @@ def test_hidden_loss_by_hand() -> None:
     ids=str,
 )
 def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"Tokens and|Sequences must|Loss weights|Random members"):
         dataclasses.replace(CONFIG, **change)

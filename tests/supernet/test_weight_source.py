@@ -94,5 +94,5 @@ def test_what_no_prefix_gives_is_refused(sub: SelfAttention | FeedForward, index
     subs[index] = sub
     layer = dataclasses.replace(SOURCE.layers[0], sublayers=tuple(subs))
     arch = dataclasses.replace(SOURCE, layers=(layer,))
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"Heads must be|Prefix slices must be|must be attention"):
         slices.sublayer(arch, 0, index)

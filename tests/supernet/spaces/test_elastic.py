@@ -227,5 +227,5 @@ def _with_first_layer(**fields: Any) -> Architecture:
     ],
 )
 def test_a_source_that_is_not_a_plain_encoder_is_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"elastic space must|largest choices must"):
         ElasticSpace(source=_with_first_layer(**fields), choices=FULL)
