@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,15 +20,18 @@ from tests.supernet.tiny import tiny_supernet, train, write_tokenizer
 ORDER = list(reversed(range(32)))
 
 
-def written(tmp_path: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Path, Supernet]:
-    supernet = train(tiny_supernet(), steps=1)
+def config_of(supernet: Supernet) -> CheckpointConfig:
     space = supernet.space
-    config = CheckpointConfig(
+    return CheckpointConfig(
         source=space.source, choices=space.choices, pooling="mean", max_length=32
     )
+
+
+def written(tmp_path: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Path, Supernet]:
+    supernet = train(tiny_supernet(), steps=1)
     tokenizer = write_tokenizer(tmp_path / "words.json")
     path = tmp_path / "out"
-    checkpoint.save(path, supernet, config, like=(tokenizer, ORDER), dtype=dtype)
+    checkpoint.save(path, supernet, config_of(supernet), like=(tokenizer, ORDER), dtype=dtype)
     return path, supernet
 
 
@@ -114,10 +118,7 @@ def test_damaged_sizes_are_refused_before_they_are_allocated(tmp_path: Path, nam
 
 def test_nothing_is_left_after_a_failed_save(tmp_path: Path) -> None:
     supernet = tiny_supernet()
-    space = supernet.space
-    config = CheckpointConfig(
-        source=space.source, choices=space.choices, pooling="mean", max_length=32
-    )
+    config = config_of(supernet)
     with pytest.raises(InputError, match=r"A tokenizer must be an existing file.*none\.json"):
         checkpoint.save(tmp_path / "out", supernet, config, like=(tmp_path / "none.json", ORDER))
     assert list(tmp_path.iterdir()) == []
@@ -132,8 +133,7 @@ def test_an_existing_directory_is_left_alone(tmp_path: Path) -> None:
     assert (path / "supernet.safetensors").read_bytes() == before
 
 
-def test_a_tokenizer_cuts_and_pads_nothing(tmp_path: Path) -> None:
-    tokenizer = checkpoint.load_tokenizer(write_tokenizer(tmp_path / "tokenizer.json"))
+def test_a_tokenizer_cuts_and_pads_nothing(tokenizer: Any) -> None:
     assert tokenizer.encode("w00 w01 w02 w03 w04").ids == [2, 5, 6, 7, 8, 9, 3]
     assert tokenizer.encode("w00").ids == [2, 5, 3]
 

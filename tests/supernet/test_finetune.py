@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,15 @@ import torch
 
 import supernet.finetune as module
 from fleetfit import InputError, SurroundingsError
-from supernet.checkpoint import load_tokenizer
 from supernet.finetune import FinetuneConfig, FinetuneResult, accuracy, finetune, with_classifier
 from supernet.network import EncoderNetwork
 from supernet.quality import encode_texts, pad
 from supernet.tasks import LabelledTexts
-from tests.supernet.tiny import WORDS, tiny_supernet, write_tokenizer
+from tests.supernet.tiny import WORDS, tiny_supernet
 
 CONFIG = FinetuneConfig(
     epochs=6, batch_size=8, learning_rate=3e-3, patience=6, max_length=16, dropout=0.0, bf16=False
 )
-
-
-@pytest.fixture
-def tokenizer(tmp_path: Path) -> Any:
-    return load_tokenizer(write_tokenizer(tmp_path / "tokenizer.json"))
 
 
 def texts(count: int, *, seed: int) -> LabelledTexts:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from fleetfit import InputError
-from supernet.checkpoint import load_tokenizer
 from supernet.network import EncoderNetwork
 from supernet.quality import HiddenLoss, encode_texts, pad, sentences, windows
 from tests.supernet.tiny import (
@@ -18,7 +17,6 @@ from tests.supernet.tiny import (
     members,
     stream,
     tiny_supernet,
-    write_tokenizer,
 )
 
 ROWS = [[2, 7, 9, 3], [2, 30, 3], [2, 50, 51, 52, 53, 54, 3]]
@@ -129,8 +127,7 @@ def test_windows_that_cannot_be_cut_are_refused(count: int, seq_len: int, messag
         windows(stream(tokens=100), count=count, seq_len=seq_len)
 
 
-def test_sentences_are_cut_sorted_and_padded(tmp_path: Path) -> None:
-    tokenizer = load_tokenizer(write_tokenizer(tmp_path / "tokenizer.json"))
+def test_sentences_are_cut_sorted_and_padded(tokenizer: Any) -> None:
     texts = ["w00 w01 w02 w03", "w04"]
     assert encode_texts(texts, tokenizer, max_length=4) == [[2, 5, 6, 3], [2, 9, 3]]
     (made,) = sentences(texts, tokenizer, max_length=4)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import lzma
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fleetfit import InputError
-from supernet.checkpoint import load_tokenizer
 from supernet.text import TokenStream, ids_of, read_lines, read_tokens, restore_wikitext
-from tests.supernet.tiny import write_tokenizer
 
 TEXT = "one\n\n  two é  \nthree"
 
@@ -64,8 +63,7 @@ def test_wikitext_marks_are_undone() -> None:
     assert list(restore_wikitext(lines)) == ["well-known 1,000 or 2.5 of [UNK]"]
 
 
-def test_tokens_by_hand(tmp_path: Path) -> None:
-    tokenizer = load_tokenizer(write_tokenizer(tmp_path / "tokenizer.json"))
+def test_tokens_by_hand(tokenizer: Any) -> None:
     stream = read_tokens(["w00 W01", "else w02 [UNK] w03 w04 w05"], tokenizer)
     assert stream.tokens.tolist() == [5, 6, 1, 7, 1, 8, 9, 10]
     assert (stream.cls_id, stream.sep_id) == (2, 3)
@@ -73,8 +71,7 @@ def test_tokens_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lines", [[], [" "]], ids=["nothing", "blank"])
-def test_an_empty_corpus_is_refused(tmp_path: Path, lines: list[str]) -> None:
-    tokenizer = load_tokenizer(write_tokenizer(tmp_path / "tokenizer.json"))
+def test_an_empty_corpus_is_refused(tokenizer: Any, lines: list[str]) -> None:
     with pytest.raises(InputError, match="empty"):
         read_tokens(lines, tokenizer)
 
