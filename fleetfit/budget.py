@@ -85,6 +85,18 @@ class Budget:
             return self
         return dataclasses.replace(self, limit=self.limit * source_value, relative=False)
 
+    def stricter(self, share: float) -> Budget:
+        """With ``share`` (0 up to 1) of the limit held in reserve where the metric is a time.
+
+        Times wander from hour to hour on most machines; counts and bytes do not.
+        """
+        if not 0 <= share < 1:
+            raise InputError(f"A reserve must be at least 0 and below 1, but got {share}.")
+        if self.metric not in ("latency_p50", "latency_p90", "throughput"):
+            return self
+        factor = 1 - share if self.relation == "<=" else 1 / (1 - share)
+        return dataclasses.replace(self, limit=self.limit * factor)
+
     def excess(self, value: float) -> float:
         """How far ``value`` misses the limit, relative to it; 0 or less where it is kept."""
         if self.relative:

@@ -13,9 +13,10 @@ from search.report import PairedGain, paired_gain, result_rows
 from search.result import Evaluated, SearchResult
 from search.run import Progress, search
 from search.settings import SearchSettings
-from search.verify import Measured, Verified, measured_value, verify_candidates
+from search.verify import RESERVE, Measured, Verified, measured_value, verify_candidates
 
 __all__ = [
+    "RESERVE",
     "CachedQuality",
     "Calibrated",
     "Candidate",

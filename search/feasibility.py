@@ -84,7 +84,8 @@ def _miss(problem: Problem, candidate: Candidate) -> str:
         misses.append(
             (budget.excess(value), f"predicted {budget.shown(value)} where {budget} is asked")
         )
-    return f"{candidate}, {max(misses)[1]}"
+    kept = f" (a reserve of {problem.reserve:.0%} taken off)" if problem.reserve else ""
+    return f"{candidate}, {max(misses)[1]}{kept}"
 
 
 def _members(problem: Problem, samples: int, seed: int) -> list[Architecture]:

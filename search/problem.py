@@ -28,6 +28,8 @@ class Problem:
     costs: Costs
     """Metric to model; ``latency_p50`` must be there. Params and size are counted."""
     workload: Workload = field(default_factory=Workload)
+    reserve: float = 0.0
+    """Share of a limit on a time that a candidate must leave free; see Budget.stricter."""
 
     def __post_init__(self) -> None:
         """Targets differ, budgets are absolute, every budget has its model."""
@@ -44,8 +46,9 @@ class Problem:
 
     @property
     def cost_budgets(self) -> tuple[Budget, ...]:
-        """The budgets that a prediction can judge."""
-        return tuple(b for b in self.budgets if b.metric != "quality_drop")
+        """The budgets that a prediction can judge, less the reserve."""
+        judged = (b for b in self.budgets if b.metric != "quality_drop")
+        return tuple(b.stricter(self.reserve) for b in judged)
 
     @property
     def drop_limit(self) -> float:

@@ -51,6 +51,8 @@ class SearchRecord:
     """As asked."""
     resolved: tuple[str, ...]
     """The same in absolute terms, every digit."""
+    reserve: float
+    """Share of a limit on a time that a candidate must leave free; see Budget.stricter."""
     workload: Workload
     ranking: tuple[Ranked, ...]
     """Lowest loss first."""
@@ -61,6 +63,11 @@ class SearchRecord:
     def absolute_budgets(self) -> tuple[Budget, ...]:
         """The budgets as values."""
         return tuple(map(Budget.parse, self.resolved))
+
+    @property
+    def strict_budgets(self) -> tuple[Budget, ...]:
+        """The budgets less the reserve: what candidates are searched and verified by."""
+        return tuple(b.stricter(self.reserve) for b in self.absolute_budgets)
 
 
 @dataclass(frozen=True, kw_only=True)

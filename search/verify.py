@@ -9,10 +9,22 @@ from typing import Final
 from fleetfit import Budget, InfeasibleError, InputError, LayerTable, Measurement, parameters
 from search.candidate import Candidate
 
-__all__ = ["AT_MOST", "Learned", "Measured", "Verified", "measured_value", "verify_candidates"]
+__all__ = [
+    "AT_MOST",
+    "RESERVE",
+    "Learned",
+    "Measured",
+    "Verified",
+    "measured_value",
+    "verify_candidates",
+]
 
 AT_MOST: Final = 5
 """Candidates that are measured before the verification gives up."""
+
+RESERVE: Final = 0.03
+"""Share of a limit on a time that a candidate leaves free by default: between its verification and
+that of the exported model lies a training, and a shared machine wanders by some percent."""
 
 Learned = Callable[[Candidate, Measurement], Sequence[Candidate] | None]
 """Called after every measurement; may return a new ranking of what is left to try."""

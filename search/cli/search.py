@@ -41,13 +41,14 @@ from search.cli.options import (
     workload_of,
 )
 from search.cost import Costs
-from search.feasibility import Feasibility, feasibility
+from search.feasibility import feasibility
 from search.problem import Problem, resolve_budgets, source_values
 from search.record import Ranked, SearchRecord, write_record
 from search.report import PairedGain, paired_gain, result_rows
 from search.result import Evaluated, SearchResult
 from search.run import search as run_search
 from search.settings import SearchSettings
+from search.verify import RESERVE
 
 if TYPE_CHECKING:
     from profiler import Store
@@ -80,6 +81,9 @@ def search(
     batch: Batch = 1,
     seq_len: SeqLen = 128,
     labels: Labels = 0,
+    reserve: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of a limit on a time to leave free.")
+    ] = RESERVE,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds, equal results.")] = 0,
     json: AsJson = False,
 ) -> None:
@@ -87,7 +91,8 @@ def search(
 
     Quality is the distance of a sub-network's hidden states to the source's on unlabelled text.
     A quality_drop budget is of the task's metric, so export judges it. Exit code 3 where nothing
-    can fit; verify then measures what was found.
+    can fit; verify then measures what was found. Of a limit on a time some is left free
+    (--reserve): between verify and the exported model lies a training, and machines wander.
     """
     from devices import describe
     from profiler import Store
@@ -111,12 +116,12 @@ def search(
     resolved = _resolved(asked, anything, verified)
     # No search can judge a task's metric before training: export does.
     judged = tuple(b for b in resolved if b.metric != "quality_drop")
-    problem = dataclasses.replace(anything, budgets=judged)
+    problem = dataclasses.replace(anything, budgets=judged, reserve=reserve)
     lines, others = _lines(text, text_column, sentences)
     loss = _loss(loaded, lines)
     cached = CachedQuality(loss, store=opened, key=f"{loaded.sha256[:16]}-{loss.data_id}")
     settings = SearchSettings(evaluations=evaluations, seed=seed)
-    _show_feasibility(feasibility(problem, samples=settings.samples, seed=settings.seed), problem)
+    _show_feasibility(problem, settings)
     with progress("searching") as report:
         found = run_search(
             problem,
@@ -125,16 +130,23 @@ def search(
             settings=settings,
             progress=lambda done, total, best: report(done, total, f"loss {best:.4f}"),
         )
-    summary = _write(found, problem, (tuple(budget), resolved), out)
+    write_record(out / "search.json", _record(found, problem, (tuple(budget), resolved)))
     _show_found(found, problem)
     with progress("comparing with the best uniform network"):
         gain = _gain(found, loaded, others)
-    if gain is not None:
-        say(
-            f"On {len(others)} other lines of the text the winner's loss is {gain.gain:.4f} ± "
-            f"{gain.se:.4f} below the best uniform network's."
-        )
-    result(summary | {"gain": gain and to_json(gain)}, as_json=json)
+    best = found.winner
+    result(
+        {
+            "network": best.candidate.architecture.summary(),
+            "target": str(best.candidate.target),
+            "loss": best.loss,
+            "predicted_latency_s": best.latency_s,
+            "limits": {b.metric: b.limit for b in resolved},
+            "search": str(out / "search.json"),
+            "gain": gain and to_json(gain),
+        },
+        as_json=json,
+    )
 
 
 def _verified(store: Store, device: DeviceInfo) -> list[Measurement]:
@@ -176,34 +188,19 @@ def _measured_source(
     return source
 
 
-def _write(
-    found: SearchResult,
-    problem: Problem,
-    budgets: tuple[tuple[str, ...], tuple[Budget, ...]],
-    out: Path,
-) -> dict[str, object]:
-    """Leave the record and the winner in ``out``; returns the verb's document.
-
-    ``budgets``: as asked, and the same in absolute terms.
-    """
+def _record(
+    found: SearchResult, problem: Problem, budgets: tuple[tuple[str, ...], tuple[Budget, ...]]
+) -> SearchRecord:
+    """What verify needs; ``budgets``: as asked, and the same in absolute terms."""
     asked, resolved = budgets
-    record = SearchRecord(
+    return SearchRecord(
         budgets=asked,
         resolved=tuple(b.exact for b in resolved),
+        reserve=problem.reserve,
         workload=problem.workload,
         ranking=tuple(map(Ranked.of, _kept(found))),
-        source=tuple(Ranked.of(e) for e in found.source),
+        source=tuple(map(Ranked.of, found.source)),
     )
-    write_record(out / "search.json", record)
-    best = found.winner
-    return {
-        "network": best.candidate.architecture.summary(),
-        "target": str(best.candidate.target),
-        "loss": best.loss,
-        "predicted_latency_s": best.latency_s,
-        "limits": {b.metric: b.limit for b in resolved},
-        "search": str(out / "search.json"),
-    }
 
 
 def _kept(found: SearchResult) -> list[Evaluated]:
@@ -255,7 +252,7 @@ def _loss(loaded: Checkpoint, lines: list[str]) -> HiddenLoss:
 
 
 def _gain(found: SearchResult, loaded: Checkpoint, lines: list[str]) -> PairedGain | None:
-    """The winner's gain over the best uniform network on lines it was not chosen on."""
+    """The winner's gain over the best uniform network on lines it was not chosen on, told too."""
     rival = found.best_uniform
     if rival in (None, found.winner) or len(lines) < 2:
         return None
@@ -264,10 +261,16 @@ def _gain(found: SearchResult, loaded: Checkpoint, lines: list[str]) -> PairedGa
         loss.per_sequence(c.architecture.with_head(Head()), c.target.precision)
         for c in (found.winner.candidate, rival.candidate)
     )
-    return paired_gain(ours.tolist(), theirs.tolist())
+    gain = paired_gain(ours.tolist(), theirs.tolist())
+    say(
+        f"On {len(lines)} other lines of the text the winner's loss is {gain.gain:.4f} ± "
+        f"{gain.se:.4f} below the best uniform network's."
+    )
+    return gain
 
 
-def _show_feasibility(rows: Sequence[Feasibility], problem: Problem) -> None:
+def _show_feasibility(problem: Problem, settings: SearchSettings) -> None:
+    rows = feasibility(problem, samples=settings.samples, seed=settings.seed)
     cells = [
         (
             str(row.target),
@@ -280,7 +283,10 @@ def _show_feasibility(rows: Sequence[Feasibility], problem: Problem) -> None:
         for row in rows
     ]
     columns = ("target", "budget", "smallest", "source", "feasible", "all budgets")
-    table(f"Can the budgets be kept? Predicted, {problem.workload}", columns, cells)
+    title = (
+        f"Can the budgets be kept? Predicted, {problem.workload}, {problem.reserve:.0%} in reserve"
+    )
+    table(title, columns, cells)
 
 
 def _show_found(found: SearchResult, problem: Problem) -> None:

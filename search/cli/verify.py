@@ -37,9 +37,9 @@ def verify(
     """Measure on this machine whether the budgets are kept (verify protocol, about 20 s each).
 
     After a search: its candidates, best first, at most five; the first that keeps every budget
-    goes to verified.json and winner.json; every measurement joins the store, and learn uses it.
-    A bundle: the exported model itself; its measurement joins the store too. Exit code 3 where a
-    budget is missed.
+    (times with the search's reserve) goes to verified.json and winner.json. A bundle: the exported
+    model itself. Every measurement joins the store, and learn uses it. Exit code 3 where a budget
+    is missed.
     """
     if (what / "manifest.json").exists():
         summary = _verify_bundle(what, store)
@@ -58,7 +58,7 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
             f"{path} must be a directory that search or export wrote, but is not; search first."
         )
     record = read_record(path / "search.json", SearchRecord)
-    budgets = record.absolute_budgets
+    budgets = record.strict_budgets
     device, store = describe(), Store(store_url)
     before = read_record(path / "verified.json", VerifiedRecord) if next_one else None
     tried = () if before is None else before.measured
@@ -93,7 +93,7 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
         "measured_latency_s": found.latency_p50_s,
         "measured_upper_s": found.interval_s()[1],
         "measured_memory_bytes": found.memory_bytes,
-        "limits": {b.metric: b.limit for b in budgets},
+        "limits": {b.metric: b.limit for b in record.absolute_budgets},
         "tries": len(passed.misses) + 1,
     }
 
@@ -133,7 +133,7 @@ def _show_verified(passed: Verified, known: dict[Candidate, Ranked], record: Sea
         name, target = source.architecture.summary(), str(source.target)
         rows.append(("source", name, target, predicted, "-", "-", "-", "-"))
     columns = ("", "network", "target", "predicted", "p50", "95 % upper", "memory", "status")
-    limits = ", ".join(map(str, record.absolute_budgets))
+    limits = ", ".join(map(str, record.strict_budgets))
     table(f"Measured in three fresh processes, {record.workload}, {limits}", columns, rows)
 
 

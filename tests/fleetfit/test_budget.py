@@ -163,3 +163,24 @@ def test_excess_is_relative_to_the_limit_and_positive_where_missed() -> None:
 @given(budgets())
 def test_the_exact_text_reads_back_as_the_same_budget(budget: Budget) -> None:
     assert Budget.parse(budget.exact) == budget
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("latency_p50<=10ms", 0.009),
+        ("latency_p90<=10ms", 0.009),
+        ("throughput>=90/s", 100.0),
+        ("memory<=1000B", 1000.0),
+        ("params<=1000", 1000.0),
+        ("quality_drop<=1%", 0.01),
+    ],
+)
+def test_a_reserve_is_taken_from_limits_on_times(text: str, limit: float) -> None:
+    assert Budget.parse(text).stricter(0.1).limit == pytest.approx(limit)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_reserve_is_a_share(share: float) -> None:
+    with pytest.raises(InputError, match="at least 0 and below 1"):
+        Budget.parse("latency_p50<=10ms").stricter(share)

@@ -20,6 +20,7 @@ def record() -> SearchRecord:
     return SearchRecord(
         budgets=("latency_p50<=50%",),
         resolved=(Budget.parse("latency_p50<=1.2345678ms").exact,),
+        reserve=0.1,
         workload=Workload(seq_len=16),
         ranking=(one,),
         source=(one,),
@@ -29,6 +30,11 @@ def record() -> SearchRecord:
 def test_a_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
     write_record(tmp_path / "search.json", record())
     assert read_record(tmp_path / "search.json", SearchRecord) == record()
+
+
+def test_candidates_are_judged_with_the_reserve() -> None:
+    (budget,) = record().strict_budgets
+    assert budget.limit == pytest.approx(0.9 * 1.2345678e-3)
 
 
 def test_a_record_of_search_is_none_of_verify(tmp_path: Path) -> None:
