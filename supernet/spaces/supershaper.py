@@ -63,8 +63,8 @@ class SuperShaperSpace(SearchSpace):
 
     The paper's code takes the first ``width`` rows of query, key and value and then cuts them into
     heads, so that the heads of a narrow member straddle those of the source. Here head i of a
-    member is always the first part of head i of the source (``narrowed_heads``): a narrow member
-    starts from the source's attention patterns, and they can be distilled head by head.
+    member is always the first part of head i of the source (``narrowed_heads``): each head goes on
+    from one of the source's, and attention can be distilled head by head.
     """
 
     choices: SuperShaperChoices

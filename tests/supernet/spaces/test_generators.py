@@ -17,21 +17,9 @@ from supernet.spaces import (
 )
 from tests.supernet.spaces.spaces import SPACES, bert_base, minilm, source
 from tests.supernet.spaces.test_autotinybert import FOUND, SUPER_PLM
+from tests.supernet.spaces.test_supershaper import HAND_CRAFTED
 
 WIDTHS = (120, 240, 360, 480, 540, 600, 768)
-
-# Millions of parameters in the paper's count: the widths that its authors drew by hand.
-HAND_CRAFTED: dict[str, tuple[int, ...]] = {
-    "37M": (120,) * 8 + (240,) * 4,
-    "42M": (240,) + (120,) * 3 + (240,) * 8,
-    "47M": (240,) + (120,) * 2 + (240,) * 5 + (360,) * 4,
-    "56M": (360,) + (120,) * 3 + (360,) * 6 + (540,) * 2,
-    "59M": (360,) + (240,) * 3 + (360,) * 6 + (540,) * 2,
-    "61M": (360,) + (240,) * 3 + (360,) * 4 + (480,) * 2 + (540,) * 2,
-    "70M": (480,) + (240,) * 3 + (480,) * 4 + (540,) * 2 + (600,) * 2,
-    "87M": (540,) + (360,) * 3 + (540,) * 4 + (768,) * 4,
-    "91M": (600,) + (360,) * 3 + (600,) * 4 + (768,) * 4,
-}
 
 
 @pytest.mark.parametrize("name", sorted(HAND_CRAFTED))

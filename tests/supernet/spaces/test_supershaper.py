@@ -15,6 +15,19 @@ from tests.supernet.spaces.spaces import SUPERSHAPER, bert_base, minilm, source
 BERT_BASE = SuperShaperSpace.of(bert_base())
 EVOLVED_63M = (480, 240, 360, 240, 540, 480, 360, 360, 360, 360, 540, 480)
 
+# Millions of parameters in the paper's count: the widths that its authors drew by hand.
+HAND_CRAFTED: dict[str, tuple[int, ...]] = {
+    "37M": (120,) * 8 + (240,) * 4,
+    "42M": (240,) + (120,) * 3 + (240,) * 8,
+    "47M": (240,) + (120,) * 2 + (240,) * 5 + (360,) * 4,
+    "56M": (360,) + (120,) * 3 + (360,) * 6 + (540,) * 2,
+    "59M": (360,) + (240,) * 3 + (360,) * 6 + (540,) * 2,
+    "61M": (360,) + (240,) * 3 + (360,) * 4 + (480,) * 2 + (540,) * 2,
+    "70M": (480,) + (240,) * 3 + (480,) * 4 + (540,) * 2 + (600,) * 2,
+    "87M": (540,) + (360,) * 3 + (540,) * 4 + (768,) * 4,
+    "91M": (600,) + (360,) * 3 + (600,) * 4 + (768,) * 4,
+}
+
 
 def papers_own(widths: tuple[int, ...]) -> int:
     """The parameters that SuperShaper counts beyond ours; width w of the last layer.
@@ -41,7 +54,7 @@ def test_bert_base_gives_the_papers_widths_and_size() -> None:
     assert BERT_BASE.size == 7**12 == 13_841_287_201
 
 
-def test_other_sources_keep_the_shares_and_whole_heads() -> None:
+def test_other_sources_keep_the_shares_in_multiples_of_their_heads() -> None:
     assert SuperShaperChoices.scaled_to(minilm()).widths == (60, 120, 180, 240, 264, 300, 384)
     assert SuperShaperChoices.scaled_to(source()).widths == (4, 8, 16, 20, 24, 32)
 
@@ -62,6 +75,13 @@ def test_parameters_are_the_papers_less_its_last_map_and_pooler(
     assert ours + papers_own(widths) == papers_formula(widths)
     assert exact is None or papers_formula(widths) == exact
     assert round(papers_formula(widths) / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize("name", sorted(HAND_CRAFTED))
+def test_parameters_of_the_hand_crafted_networks_are_in_their_names(name: str) -> None:
+    widths = HAND_CRAFTED[name]
+    ours = int(parameters(LayerTable.of([BERT_BASE.build(widths)]))[0])
+    assert f"{round((ours + papers_own(widths)) / 1e6)}M" == name
 
 
 @pytest.mark.parametrize("name", SUPERSHAPER)
