@@ -22,7 +22,7 @@ from fleetfit import Measurement, Target
 from fleetfit.files import write_bytes
 from profiler import Store, is_present
 from search import CachedQuality
-from supernet.spaces import ElasticSpace
+from supernet.spaces import SearchSpace
 
 Point = tuple[Measurement, float]
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
@@ -63,7 +63,7 @@ def targets_of(points: list[Point]) -> list[Target]:
     return sorted({r.job.query.target for r, _ in points}, key=str)
 
 
-def draw(points: list[Point], space: ElasticSpace, out: Path) -> None:
+def draw(points: list[Point], space: SearchSpace, out: Path) -> None:
     """Latency against loss, a colour for each target; uniform and other verified networks apart."""
     import matplotlib
 

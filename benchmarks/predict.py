@@ -31,7 +31,7 @@ from fleetfit import (
 )
 from predictors import CostMetric, CostPredictor, Report, evaluate, learn
 from profiler import Store, plan, survey
-from supernet.spaces import ElasticSpace, read_config
+from supernet.spaces import SearchSpace, read_config
 
 SEED: Final = 20
 COUNT: Final = 60
@@ -75,7 +75,7 @@ def main() -> None:
     )
 
 
-def split(space: ElasticSpace) -> tuple[list[Architecture], list[Architecture]]:
+def split(space: SearchSpace) -> tuple[list[Architecture], list[Architecture]]:
     """Planned networks to learn from, random ones to test on, none of them in both."""
     rng = np.random.default_rng(SEED)
     learned = plan(space, COUNT, rng)
@@ -111,7 +111,7 @@ def say(done: int, planned: int, following: str) -> None:
         print(f"{done} of {planned} visits, next {following}", file=sys.stderr, flush=True)
 
 
-def rows_per_second(space: ElasticSpace, predictor: CostPredictor, target: Target) -> float:
+def rows_per_second(space: SearchSpace, predictor: CostPredictor, target: Target) -> float:
     """Genomes to means and intervals, the best of five passes."""
     draws = np.random.default_rng(SEED).integers(0, 99, size=(GENOMES, len(space.gene_sizes)))
     genomes = space.repair(draws)

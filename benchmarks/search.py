@@ -56,7 +56,7 @@ from search import (
     verify_candidates,
     verify_ranked,
 )
-from supernet.spaces import ElasticSpace
+from supernet.spaces import SearchSpace
 
 SHARES: Final = (0.40, 0.55, 0.70)
 LEARNED: Final = 60
@@ -150,7 +150,7 @@ class Contest:
     """Both sides at any budget, on one machine, one supernet and one selection text."""
 
     def __init__(
-        self, machine: Machine, space: ElasticSpace, quality: CachedQuality, *, evaluations: int
+        self, machine: Machine, space: SearchSpace, quality: CachedQuality, *, evaluations: int
     ) -> None:
         """Profile this machine and learn its latency, unless the store has the measurements."""
         self._machine, self._space, self._quality = machine, space, quality

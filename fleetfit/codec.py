@@ -1,7 +1,8 @@
 """Canonical JSON for frozen dataclasses: one form per value, strict on the way in.
 
 Keys are sorted, there is no white space, tuples are arrays, a float that is a whole number is
-written as an integer, and a dataclass that stands in a union carries its class name in ``type``.
+written as an integer, and a dataclass that stands in a union carries its class name in ``type``;
+one of each union may do without.
 """
 
 from __future__ import annotations
@@ -175,7 +176,10 @@ def _build_union(args: tuple[Any, ...], data: object, where: str) -> Any:
     if len(rest) == 1:
         return _build(rest[0], data, where)
     if isinstance(data, dict):
-        named = {a.__name__: a for a in rest if isinstance(a, type)}
+        named = {a.__name__: a for a in rest if _is_tagged(a)}
+        plain = [a for a in rest if not _is_tagged(a) and dataclasses.is_dataclass(a)]
+        if "type" not in data and len(plain) == 1:
+            return _build(plain[0], data, where)
         chosen = named.get(str(data.get("type")))
         _check(chosen is not None, data.get("type"), f"{where}.type", f"one of {sorted(named)}")
         return _build(chosen, data, where)

@@ -17,7 +17,7 @@ from fleetfit.codec import dumps
 from fleetfit.errors import InputError
 from fleetfit.files import new_directory, read_text, sha256_of, write_bytes, write_text
 from supernet.model import Supernet, tensor_shapes
-from supernet.spaces import CheckpointConfig, ElasticSpace, read_config
+from supernet.spaces import CheckpointConfig, SearchSpace, read_config
 
 __all__ = ["Checkpoint", "load", "load_tokenizer", "read_safetensors", "save", "write_config"]
 
@@ -84,7 +84,7 @@ def load(path: Path) -> Checkpoint:
     )
 
 
-def _build(space: ElasticSpace, tensors: dict[str, torch.Tensor], path: Path) -> Supernet:
+def _build(space: SearchSpace, tensors: dict[str, torch.Tensor], path: Path) -> Supernet:
     shapes = tensor_shapes(space.source)  # before anything of these sizes is allocated
     odd = sorted(shapes.keys() ^ tensors.keys())
     odd += [n for n, shape in shapes.items() if n in tensors and tensors[n].shape != shape]

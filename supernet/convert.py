@@ -27,7 +27,13 @@ from supernet.checkpoint import load_tokenizer, read_safetensors
 from supernet.forward import Batch
 from supernet.importance import permute
 from supernet.model import Supernet
-from supernet.spaces import CheckpointConfig, ElasticChoices, ElasticSpace
+from supernet.spaces import (
+    CheckpointConfig,
+    Choices,
+    ElasticChoices,
+    build_space,
+    name_of_space,
+)
 from supernet.text import ids_of, read_tokens
 
 __all__ = ["About", "Source", "convert", "read_source"]
@@ -150,8 +156,8 @@ def _check_tokenizer(path: Path, vocab_size: int) -> None:
 class About:
     """What the configuration of a converted checkpoint says beside its sizes."""
 
-    choices: ElasticChoices | None = None
-    """The default ones scaled to the source where not given."""
+    choices: Choices | None = None
+    """They name the space; those of the elastic one scaled to the source where not given."""
     licences: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
 
@@ -172,7 +178,8 @@ def convert(
     about = about or About()
     tell = progress or (lambda done, total, note: None)
     arch = source.architecture
-    space = ElasticSpace(source=arch, choices=about.choices or ElasticChoices.scaled_to(arch))
+    choices = about.choices or ElasticChoices.scaled_to(arch)
+    space = build_space(arch, choices)
     tell(1, 4, "reading text")
     stream = read_tokens(text, load_tokenizer(source.tokenizer_path), limit=16 * 126)
     seq_len = min(128, arch.embedding.max_positions, len(stream.tokens) + 2)
@@ -182,7 +189,8 @@ def convert(
     weights, order = permute(arch, source.weights, [batch])
     config = CheckpointConfig(
         source=arch,
-        choices=space.choices,
+        space_name=name_of_space(choices),
+        choices=choices,
         pooling=source.pooling,
         max_length=source.max_length,
         licences=about.licences,

@@ -13,7 +13,7 @@ from supernet.forward import Batch
 from supernet.masking import corrupt, masked_lm_loss
 from supernet.model import Supernet
 from supernet.quality import HiddenLoss
-from supernet.spaces import ElasticSpace
+from supernet.spaces import ElasticSpace, SearchSpace
 
 __all__ = ["Evaluation", "evaluate", "named_members"]
 
@@ -31,8 +31,19 @@ class Evaluation:
     masked_lm_accuracy: float
 
 
-def named_members(space: ElasticSpace) -> dict[str, Architecture]:
-    """The largest, the smallest and five in between, each a cut along one dimension or all."""
+def named_members(space: SearchSpace) -> dict[str, Architecture]:
+    """The largest, the smallest and what lies between.
+
+    Of the elastic space five cuts, each along one dimension or all; of others the member with the
+    middle choice everywhere.
+    """
+    if not isinstance(space, ElasticSpace):
+        middle = space.repair(np.array([space.gene_sizes], dtype=np.int64) // 2)[0]
+        return {
+            "largest": space.largest(),
+            "middle": space.architecture(middle),
+            "smallest": space.smallest(),
+        }
     c = space.choices
     full = (c.widths[-1], c.heads[-1], c.ffns[-1])
 

@@ -13,8 +13,8 @@ from fleetfit.architecture import Architecture, Head
 from fleetfit.errors import InputError
 from fleetfit.weights import weight_shapes
 from supernet.forward import Batch, Encoder, Output
-from supernet.spaces import ElasticSpace
-from supernet.weight_source import PrefixSlices, get, put
+from supernet.spaces import SearchSpace
+from supernet.weight_source import WeightSource, get, put, slices_of
 
 __all__ = ["Supernet", "tensor_shapes"]
 
@@ -31,17 +31,25 @@ class Supernet(nn.Module):
     readout that maps its hidden state to the source's width.
     """
 
-    def __init__(self, space: ElasticSpace, weights: dict[str, Tensor]) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        weights: dict[str, Tensor],
+        *,
+        sublayers: WeightSource | None = None,
+    ) -> None:
         """``weights``: the source's, float32, under a masked-LM head or none.
 
         Without a masked-LM head a fresh one is made: identity transform, zero biases.
+        ``sublayers``: where attention and feed-forward get their weights; the slices of ``weights``
+        that the space's members are where not given.
         """
         super().__init__()
         self.space = space.with_head(Head())
         source = self.space.source
         for part in _EMBEDDING:
             put(self, f"embedding.{part}", weights[f"embedding.{part}"])
-        self.sublayers = PrefixSlices(source, weights)
+        self.sublayers = slices_of(self.space, weights) if sublayers is None else sublayers
         width = source.width
         for place in range(len(source.layers) + 1):
             put(self, f"out.{place}", torch.eye(width))
@@ -126,7 +134,7 @@ class Supernet(nn.Module):
         return {n: np.array(a, order="C") for n, a in arrays.items()} if copy else arrays
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every parameter under its name on disk."""
+        """Every parameter under its name on disk, for sub-layers that are slices."""
         return {
             name.removeprefix("sublayers.").replace("/", "."): p
             for name, p in self.named_parameters()

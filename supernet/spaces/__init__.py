@@ -1,7 +1,42 @@
 """Search spaces: numpy only, importable on a machine without torch."""
 
-from supernet.spaces.base import SearchSpace
+from supernet.spaces.autotinybert import AutoTinyBertChoices, AutoTinyBertSpace
+from supernet.spaces.base import SearchSpace, Slicing
 from supernet.spaces.config import CheckpointConfig, read_config
 from supernet.spaces.elastic import ElasticChoices, ElasticSpace
+from supernet.spaces.generators import (
+    GENERATORS,
+    Generator,
+    GeneratorName,
+    fast_members,
+    is_fast,
+    shape_members,
+    shape_widths,
+)
+from supernet.spaces.registry import CHOICES, Choices, SpaceName, build_space, name_of_space
+from supernet.spaces.supershaper import SuperShaperChoices, SuperShaperSpace
 
-__all__ = ["CheckpointConfig", "ElasticChoices", "ElasticSpace", "SearchSpace", "read_config"]
+__all__ = [
+    "CHOICES",
+    "GENERATORS",
+    "AutoTinyBertChoices",
+    "AutoTinyBertSpace",
+    "CheckpointConfig",
+    "Choices",
+    "ElasticChoices",
+    "ElasticSpace",
+    "Generator",
+    "GeneratorName",
+    "SearchSpace",
+    "Slicing",
+    "SpaceName",
+    "SuperShaperChoices",
+    "SuperShaperSpace",
+    "build_space",
+    "fast_members",
+    "is_fast",
+    "name_of_space",
+    "read_config",
+    "shape_members",
+    "shape_widths",
+]

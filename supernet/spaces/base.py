@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 
-from fleetfit.architecture import Architecture
+from fleetfit.architecture import Architecture, Head
 from fleetfit.errors import InputError
 from fleetfit.table import IntArray, LayerTable
 
-__all__ = ["SearchSpace"]
+__all__ = ["SearchSpace", "Slicing"]
+
+Slicing = Literal["whole_heads", "narrowed_heads"]
+"""What members keep of the source's attention: fewer heads, or all heads with fewer dimensions."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class SearchSpace(abc.ABC):
     """A finite set of architectures with one canonical genome each.
 
@@ -23,6 +30,18 @@ class SearchSpace(abc.ABC):
     layer table of genomes equals that of their architectures. Nothing here has state: randomness
     comes in as ``rng``.
     """
+
+    source: Architecture
+    """The encoder that every member is a slice of."""
+
+    def with_head(self, head: Head) -> Self:
+        """The same space under another head."""
+        return dataclasses.replace(self, source=self.source.with_head(head))
+
+    @property
+    @abc.abstractmethod
+    def slicing(self) -> Slicing:
+        """How members are cut from the source's attention."""
 
     @property
     @abc.abstractmethod
@@ -66,7 +85,11 @@ class SearchSpace(abc.ABC):
 
     @abc.abstractmethod
     def largest(self) -> Architecture:
-        """The member that equals the source model."""
+        """The member with the source's sizes, which computes what the source does.
+
+        It is the source itself but for projections where the space always has them; those start
+        as identity.
+        """
 
     @abc.abstractmethod
     def smallest(self) -> Architecture:
@@ -74,7 +97,11 @@ class SearchSpace(abc.ABC):
 
     @abc.abstractmethod
     def uniform(self) -> Iterator[Architecture]:
-        """All members whose layers are all of the same shape and width as the embedding."""
+        """Members whose layers are all of one shape and, where it can be, as wide as the embedding.
+
+        All of them, or an even spread with both ends of every dimension where they would be too
+        many to go through.
+        """
 
     def contains(self, arch: Architecture) -> bool:
         """Whether ``arch`` is a member."""

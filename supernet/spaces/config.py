@@ -10,7 +10,8 @@ from fleetfit.architecture import Architecture
 from fleetfit.codec import loads
 from fleetfit.errors import InputError
 from fleetfit.files import read_text
-from supernet.spaces.elastic import ElasticChoices, ElasticSpace
+from supernet.spaces.base import SearchSpace
+from supernet.spaces.registry import Choices, SpaceName, build_space, name_of_space
 
 __all__ = ["CheckpointConfig", "read_config"]
 
@@ -20,9 +21,9 @@ class CheckpointConfig:
     """What ``config.json`` holds."""
 
     format_version: Literal[1] = 1
-    space_name: Literal["elastic"] = "elastic"
+    space_name: SpaceName = "elastic"
     source: Architecture
-    choices: ElasticChoices
+    choices: Choices
     pooling: Literal["mean", "first"]
     """How the source pools for sentence tasks."""
     max_length: int
@@ -32,7 +33,13 @@ class CheckpointConfig:
     provenance: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """The length fits the positions."""
+        """The choices are those of the named space, and the length fits the positions."""
+        named = name_of_space(self.choices)
+        if named != self.space_name:
+            raise InputError(
+                f"CheckpointConfig.space_name must be {named!r} for "
+                f"{type(self.choices).__name__}, but got {self.space_name!r}."
+            )
         positions = self.source.embedding.max_positions
         if not 3 <= self.max_length <= positions:
             raise InputError(
@@ -41,9 +48,9 @@ class CheckpointConfig:
             )
 
     @property
-    def space(self) -> ElasticSpace:
+    def space(self) -> SearchSpace:
         """The search space; raises InputError where the choices do not fit the source."""
-        return ElasticSpace(source=self.source, choices=self.choices)
+        return build_space(self.source, self.choices)
 
 
 def read_config(path: Path) -> CheckpointConfig:

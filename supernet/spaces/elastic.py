@@ -8,10 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fleetfit.architecture import Architecture, Embedding, FeedForward, Head, Layer, SelfAttention
+from fleetfit.architecture import Architecture, Layer, SelfAttention
 from fleetfit.errors import InputError
-from fleetfit.table import ATTENTION, FEED_FORWARD, HEADS, IntArray, LayerTable
-from supernet.spaces.base import SearchSpace
+from fleetfit.table import IntArray, LayerTable
+from supernet.spaces.base import SearchSpace, Slicing
+from supernet.spaces.plain import (
+    canonical,
+    check_ascending,
+    kept_layers,
+    layer_shape,
+    plain_layer,
+    plain_table,
+    resized,
+    source_shape,
+)
 
 __all__ = ["ElasticChoices", "ElasticSpace"]
 
@@ -30,12 +40,7 @@ class ElasticChoices:
 
     def __post_init__(self) -> None:
         """Each dimension has ascending positive values."""
-        for name in ("depths", "embedding_widths", *_PER_LAYER):
-            values = getattr(self, name)
-            if not values or list(values) != sorted(set(values)) or values[0] < 1:
-                raise InputError(
-                    f"ElasticChoices.{name} must be ascending whole numbers >= 1, got {values}."
-                )
+        check_ascending(self, ("depths", "embedding_widths", *_PER_LAYER))
 
     @classmethod
     def scaled_to(cls, source: Architecture) -> ElasticChoices:
@@ -69,24 +74,14 @@ class ElasticSpace(SearchSpace):
     layers, as indices into the choices.
     """
 
-    source: Architecture
     choices: ElasticChoices
 
     def __post_init__(self) -> None:
         """The source is a plain BERT encoder and the largest member."""
-        shapes = {(y.width, _shape(y)[0], _shape(y)[1]) for y in self.source.layers}
-        width, attention, ffn = next(iter(shapes))
-        ours = (len(self.source.layers), self.source.embedding.width, width, attention.heads, ffn)
+        shape = source_shape(self.source, "elastic")
+        ours = (shape.depth, self.source.embedding.width, shape.width, shape.heads, shape.ffn)
         c = self.choices
         theirs = (c.depths[-1], c.embedding_widths[-1], c.widths[-1], c.heads[-1], c.ffns[-1])
-        if len(shapes) != 1 or any(y.projected for y in self.source.layers):
-            raise InputError("The source of an elastic space must have equal layers, but has not.")
-        sources = [y.source for y in self.source.layers]
-        if sources != list(range(len(sources))):
-            raise InputError(
-                "The layers of the source of an elastic space must be numbered from 0 in order, "
-                f"but got {sources}."
-            )
         if ours != theirs:
             raise InputError(
                 "The largest choices must equal the source's depth, embedding width, width, heads "
@@ -98,9 +93,10 @@ class ElasticSpace(SearchSpace):
         """The default space of a source model."""
         return cls(source=source, choices=ElasticChoices.scaled_to(source))
 
-    def with_head(self, head: Head) -> ElasticSpace:
-        """The same space under another head."""
-        return ElasticSpace(source=self.source.with_head(head), choices=self.choices)
+    @property
+    def slicing(self) -> Slicing:
+        """See SearchSpace."""
+        return "whole_heads"
 
     @property
     def gene_sizes(self) -> tuple[int, ...]:
@@ -118,38 +114,18 @@ class ElasticSpace(SearchSpace):
 
     def kept_layers(self, depth: int) -> tuple[int, ...]:
         """The source layers that a member of ``depth`` keeps."""
-        last = len(self.source.layers) - 1
-        if depth == 1:
-            return (last,)
-        return tuple(int(np.floor(last * k / (depth - 1) + 0.5)) for k in range(depth))
+        return kept_layers(len(self.source.layers), depth)
 
     def build(self, embedding_width: int, layers: Sequence[tuple[int, int, int]]) -> Architecture:
         """The member with these (width, heads, ffn) layers; not checked against the choices."""
-        source = self.source
-        head_dim = _shape(source.layers[0])[0].head_dim
+        head_dim = _shape(self.source.layers[0])[0].head_dim
         before = embedding_width
         built = []
         for (width, heads, ffn), kept in zip(layers, self.kept_layers(len(layers)), strict=True):
-            sublayers = (SelfAttention(heads=heads, head_dim=head_dim), FeedForward(widths=(ffn,)))
-            built.append(
-                Layer(width=width, sublayers=sublayers, projected=width != before, source=kept)
-            )
+            size = (width, heads, head_dim, ffn)
+            built.append(plain_layer(size, projected=width != before, source=kept))
             before = width
-        e = source.embedding
-        embedding = Embedding(
-            vocab_size=e.vocab_size,
-            width=embedding_width,
-            max_positions=e.max_positions,
-            segments=e.segments,
-            positions=e.positions,
-        )
-        return Architecture(
-            embedding=embedding,
-            layers=tuple(built),
-            head=source.head,
-            activation=source.activation,
-            norm_eps=source.norm_eps,
-        )
+        return resized(self.source, embedding_width=embedding_width, layers=built)
 
     def genome(self, arch: Architecture) -> IntArray:
         """See SearchSpace."""
@@ -182,12 +158,7 @@ class ElasticSpace(SearchSpace):
 
     def architecture(self, genome: IntArray) -> Architecture:
         """See SearchSpace."""
-        genes = np.asarray(genome)
-        whole = np.issubdtype(genes.dtype, np.integer) and genes.shape == (len(self.gene_sizes),)
-        if not whole or (self.repair(genes[None])[0] != genes).any():
-            raise InputError(
-                f"A genome must be canonical for gene sizes {self.gene_sizes}, got {genome}."
-            )
+        genes = canonical(self, genome)
         c = self.choices
         rows = genes[2 : 2 + 3 * c.depths[genes[0]]].reshape(-1, 3)
         layers = [(c.widths[w], c.heads[h], c.ffns[f]) for w, h, f in rows]
@@ -195,16 +166,11 @@ class ElasticSpace(SearchSpace):
 
     def layer_table(self, genomes: IntArray) -> LayerTable:
         """See SearchSpace."""
-        c, source = self.choices, self.source
+        c = self.choices
         n, depth = len(genomes), c.depths[-1]
-        table = LayerTable.empty(n, depth, 2)
-        table.vocab_size[:] = source.embedding.vocab_size
-        table.max_positions[:] = source.embedding.max_positions
-        table.segments[:] = source.embedding.segments
-        table.head[:] = HEADS.index(source.head.kind)
-        table.outputs[:] = source.head.outputs
-        table.embedding_width[:] = np.array(c.embedding_widths)[genomes[:, 1]]
         active = np.arange(depth)[None, :] < np.array(c.depths)[genomes[:, 0]][:, None]
+        table = plain_table(self.source, active.astype(np.int64))
+        table.embedding_width[:] = np.array(c.embedding_widths)[genomes[:, 1]]
         rows = genomes[:, 2:].reshape(n, depth, 3)
         width = np.array(c.widths)[rows[..., 0]] * active
         table.width[:] = width
@@ -212,10 +178,8 @@ class ElasticSpace(SearchSpace):
         table.width_before[:, 0] = table.embedding_width
         table.width_before[:] *= active
         table.projected[:] = (table.width != table.width_before) & active
-        table.kind[..., 0] = ATTENTION * active
-        table.kind[..., 1] = FEED_FORWARD * active
         table.heads[..., 0] = np.array(c.heads)[rows[..., 1]] * active
-        table.head_dim[..., 0] = _shape(source.layers[0])[0].head_dim * active
+        table.head_dim[..., 0] = _shape(self.source.layers[0])[0].head_dim * active
         ffn = np.array(c.ffns)[rows[..., 2]] * active
         for inner in (table.ff_first, table.ff_last, table.ff_sum):
             inner[..., 1] = ffn
@@ -317,12 +281,4 @@ def _mixed(rng: np.random.Generator, values: tuple[int, ...], depth: int) -> lis
 
 
 def _shape(layer: Layer) -> tuple[SelfAttention, int]:
-    """The attention and ffn width of a plain BERT layer; raises InputError for any other."""
-    match layer.sublayers:
-        case (SelfAttention() as attention, FeedForward(widths=(ffn,))):
-            return attention, ffn
-        case _:
-            raise InputError(
-                "A layer of the elastic space must be SelfAttention and one FeedForward, but got "
-                f"{[type(s).__name__ for s in layer.sublayers]}."
-            )
+    return layer_shape(layer, "elastic")

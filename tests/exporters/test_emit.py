@@ -30,9 +30,10 @@ from fleetfit import (
     SeparableConv,
     Target,
     Workload,
+    weight_shapes,
 )
 from supernet.network import EncoderNetwork
-from supernet.spaces import ElasticSpace
+from supernet.spaces import ElasticSpace, SuperShaperSpace
 
 HEADS = {
     "none": Head(),
@@ -108,6 +109,19 @@ def test_sampled_members_equal_pytorch(
             arch.embedding, Workload(batch=2, seq_len=20, padding=0.2), seed=4, count=1
         )
         agree(arch, inputs, run("onnxruntime", arch, inputs, tmp_path))
+
+
+@pytest.mark.parametrize("name", RUNTIME_NAMES)
+def test_a_projection_between_equal_widths_is_emitted(
+    name: str, tiny_source: Architecture, tmp_path: Path
+) -> None:
+    space = SuperShaperSpace.of(tiny_source)
+    inputs = make_inputs(
+        tiny_source.embedding, Workload(batch=2, seq_len=20, padding=0.2), seed=6, count=1
+    )
+    for arch in (space.largest(), space.smallest()):
+        assert all(f"layers.{i}.projection.weight" in weight_shapes(arch) for i in range(3))
+        agree(arch, inputs, run(name, arch, inputs, tmp_path))
 
 
 @pytest.mark.parametrize("name", RUNTIME_NAMES)

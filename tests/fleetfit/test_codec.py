@@ -36,6 +36,18 @@ class Drawing:
     notes: dict[str, float] | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """Untagged: the one of a union that needs no type."""
+
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    stroke: Line | Circle | Square
+
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 drawings = st.builds(
@@ -164,3 +176,22 @@ def test_check_literals_names_the_field_and_the_choices() -> None:
     wrong = Drawing(title="a", colour="green")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"Drawing.colour must be one of 'red', 'blue', None"):
         check_literals(wrong)
+
+
+@pytest.mark.parametrize(
+    ("stroke", "text"),
+    [
+        (Line(length=2), '{"stroke":{"length":2}}'),
+        (Square(side=2), '{"stroke":{"side":2,"type":"Square"}}'),
+    ],
+)
+def test_one_class_of_a_union_may_do_without_a_tag(stroke: Line | Square, text: str) -> None:
+    assert dumps(Plan(stroke=stroke)) == text
+    assert loads(Plan, text) == Plan(stroke=stroke)
+
+
+def test_without_a_tag_it_is_the_untagged_class_and_no_other() -> None:
+    with pytest.raises(InputError, match=r"Plan\.stroke must have known fields, but got 'side'"):
+        loads(Plan, '{"stroke":{"side":2}}')
+    with pytest.raises(InputError, match=r"Plan\.stroke\.type must be one of \['Circle', 'Square'"):
+        loads(Plan, '{"stroke":{"length":2,"type":"Line"}}')

@@ -14,29 +14,43 @@ from safetensors.torch import load_file, save_file
 from fleetfit import InputError
 from supernet import checkpoint
 from supernet.model import Supernet
-from supernet.spaces import CheckpointConfig
-from tests.supernet.tiny import tiny_supernet, train, write_tokenizer
+from supernet.spaces import (
+    AutoTinyBertSpace,
+    CheckpointConfig,
+    ElasticSpace,
+    SuperShaperSpace,
+    name_of_space,
+)
+from tests.supernet.tiny import batch, tiny_spaces, tiny_supernet, train, write_tokenizer
 
 ORDER = list(reversed(range(32)))
 
 
 def config_of(supernet: Supernet) -> CheckpointConfig:
     space = supernet.space
+    assert isinstance(space, ElasticSpace | SuperShaperSpace | AutoTinyBertSpace)
     return CheckpointConfig(
-        source=space.source, choices=space.choices, pooling="mean", max_length=32
+        space_name=name_of_space(space.choices),
+        source=space.source,
+        choices=space.choices,
+        pooling="mean",
+        max_length=32,
     )
 
 
-def written(tmp_path: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Path, Supernet]:
-    supernet = train(tiny_supernet(), steps=1)
+def written(
+    tmp_path: Path, kind: str = "elastic", *, dtype: torch.dtype = torch.float32
+) -> tuple[Path, Supernet]:
+    supernet = train(tiny_supernet(kind), steps=1)
     tokenizer = write_tokenizer(tmp_path / "words.json")
     path = tmp_path / "out"
     checkpoint.save(path, supernet, config_of(supernet), like=(tokenizer, ORDER), dtype=dtype)
     return path, supernet
 
 
-def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
-    path, supernet = written(tmp_path)
+@pytest.mark.parametrize("kind", sorted(tiny_spaces()))
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, kind: str) -> None:
+    path, supernet = written(tmp_path, kind)
     loaded = checkpoint.load(path)
     ours, theirs = loaded.supernet.tensors(), supernet.tensors()
     assert ours.keys() == theirs.keys()
@@ -44,6 +58,11 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     assert loaded.stream_order == tuple(ORDER)
     assert loaded.config.max_length == 32
     assert loaded.supernet.space == supernet.space
+    assert type(loaded.supernet.sublayers) is type(supernet.sublayers)
+    smallest = supernet.space.smallest()
+    with torch.no_grad():
+        first, again = (s(batch(), smallest).hidden for s in (supernet, loaded.supernet))
+    assert torch.equal(first, again)
     assert len(loaded.sha256) == 64
     assert loaded.tokenizer_path.read_bytes() == (tmp_path / "words.json").read_bytes()
 

@@ -17,6 +17,8 @@ from supernet import checkpoint
 from supernet.checkpoint import load_tokenizer
 from supernet.convert import About, convert, read_source
 from supernet.forward import Batch
+from supernet.spaces import CHOICES as CHOICES_OF
+from supernet.spaces import SpaceName
 from tests.supernet.tiny import CHOICES, batch, edit_json, relative, text_lines, write_bert
 
 
@@ -54,6 +56,28 @@ def test_the_largest_member_equals_the_checkpoint(tmp_path: Path, masked_lm: boo
     if masked_lm:
         assert ours.logits is not None
         assert relative(ours.logits[kept], theirs.logits[kept]) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["supershaper", "autotinybert"])
+def test_the_choices_name_the_space(tmp_path: Path, name: SpaceName) -> None:
+    bert = write_bert(tmp_path / "bert")
+    source = read_source(tmp_path / "bert")
+    choices = CHOICES_OF[name].scaled_to(source.architecture)
+    out = tmp_path / "out"
+    convert(source, out, text=text_lines(), about=About(choices=choices))
+    made = checkpoint.load(out)
+    assert made.config.space_name == name
+    assert made.config.choices == choices
+    inputs = batch()
+    with torch.no_grad():
+        ours = made.supernet(inputs, made.supernet.space.largest()).hidden
+        theirs = bert(
+            inputs.input_ids,
+            attention_mask=inputs.attention_mask,
+            token_type_ids=inputs.token_type_ids,
+        ).last_hidden_state
+    kept = inputs.attention_mask.bool()
+    assert relative(ours[kept], theirs[kept][:, list(made.stream_order)]) < 1e-5
 
 
 def test_the_largest_member_equals_minilm(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from fleetfit.weights import weight_shapes
 from supernet.forward import Encoder
 from supernet.model import Supernet, tensor_shapes
 from supernet.network import EncoderNetwork
+from supernet.spaces import SuperShaperSpace
 from tests.supernet.tiny import (
     MEMBERS,
     batch,
@@ -18,16 +21,23 @@ from tests.supernet.tiny import (
     random_weights,
     relative,
     tiny_space,
+    tiny_spaces,
     tiny_supernet,
     train,
 )
 
 MASKED_LM = Head(kind="masked_lm")
+KINDS = sorted(tiny_spaces())
+
+
+@functools.cache
+def trained_supernet(kind: str) -> Supernet:
+    return train(tiny_supernet(kind))
 
 
 @pytest.fixture(scope="module")
 def trained() -> Supernet:
-    return train(tiny_supernet())
+    return trained_supernet("elastic")
 
 
 def check_extraction(supernet: Supernet, arch: Architecture) -> None:
@@ -46,40 +56,60 @@ def check_extraction(supernet: Supernet, arch: Architecture) -> None:
     assert relative(extracted.logits, sliced.logits) < 1e-5
 
 
-@pytest.mark.parametrize("name", MEMBERS)
-def test_extracted_equals_sliced_before_training(name: str) -> None:
-    supernet = tiny_supernet()
+@pytest.mark.parametrize(("kind", "name"), MEMBERS)
+def test_extracted_equals_sliced_before_training(kind: str, name: str) -> None:
+    supernet = tiny_supernet(kind)
     check_extraction(supernet, members(supernet.space)[name])
 
 
-@pytest.mark.parametrize("name", MEMBERS)
-def test_extracted_equals_sliced_after_training(trained: Supernet, name: str) -> None:
-    check_extraction(trained, members(trained.space)[name])
+@pytest.mark.parametrize(("kind", "name"), MEMBERS)
+def test_extracted_equals_sliced_after_training(kind: str, name: str) -> None:
+    supernet = trained_supernet(kind)
+    check_extraction(supernet, members(supernet.space)[name])
 
 
-def test_random_members_extract_to_their_slices(trained: Supernet) -> None:
-    rng = np.random.default_rng(5)
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_members_extract_to_their_slices(kind: str) -> None:
+    supernet, rng = trained_supernet(kind), np.random.default_rng(5)
     for _ in range(20):
-        check_extraction(trained, trained.space.sample(rng))
+        check_extraction(supernet, supernet.space.sample(rng))
 
 
-def test_training_moves_the_projections(trained: Supernet) -> None:
+@pytest.mark.parametrize("kind", ["elastic", "supershaper"])
+def test_training_moves_the_projections(kind: str) -> None:
     # else "after training" above would test nothing new
-    tensors = trained.tensors()
+    tensors = trained_supernet(kind).tensors()
     for name in ("in.0.weight", "out.0", "out.3"):
         assert not torch.equal(tensors[name], torch.eye(32)), name
 
 
-def test_the_largest_member_is_the_source() -> None:
-    space = tiny_space()
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_largest_member_is_the_source(kind: str) -> None:
+    space = tiny_spaces()[kind]
     headed = space.source.with_head(MASKED_LM)
     weights = random_weights(headed)
-    ours = Supernet(space, weights)(batch(), headed)
+    supernet = Supernet(space, weights)
+    largest = space.largest().with_head(MASKED_LM)
+    ours = supernet(batch(), largest)
     theirs = Encoder(arch=headed, weights=weights)(batch())
     assert ours.logits is not None
     assert theirs.logits is not None
-    assert relative(ours.hidden, theirs.hidden) < 1e-5
+    for a, b in zip(ours.hidden_states, theirs.hidden_states, strict=True):
+        assert relative(a, b) < 1e-5
     assert relative(ours.logits, theirs.logits) < 1e-5
+
+
+def test_projections_between_equal_widths_are_trained_and_folded() -> None:
+    supernet = trained_supernet("supershaper")
+    space = SuperShaperSpace.of(tiny_space().source)
+    named = {name: value.detach().double() for name, value in supernet.tensors().items()}
+    for width in (16, 32):
+        found = supernet.extract(space.build([width] * 3))
+        for layer in (1, 2):
+            wanted = named[f"in.{layer}.weight"][:width] @ named[f"out.{layer}"][:, :width]
+            weight = found[f"layers.{layer}.projection.weight"]
+            assert np.array_equal(weight, wanted.float().numpy())
+            assert not np.array_equal(weight, np.eye(width, dtype=np.float32))
 
 
 def test_after_training_the_largest_member_is_a_source_like_any_other(trained: Supernet) -> None:
@@ -109,19 +139,19 @@ def test_a_fresh_head_predicts_from_the_tied_embeddings() -> None:
     torch.testing.assert_close(output.logits, wanted)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize(("kind", "name"), MEMBERS)
 @pytest.mark.parametrize("head", [Head(), MASKED_LM], ids=lambda h: h.kind)
-def test_extracted_parameter_count_is_the_one_counted(name: str, head: Head) -> None:
-    supernet = tiny_supernet()
+def test_extracted_parameter_count_is_the_one_counted(kind: str, name: str, head: Head) -> None:
+    supernet = tiny_supernet(kind)
     arch = members(supernet.space)[name].with_head(head)
     network = EncoderNetwork.of(arch, supernet.extract(arch))
     count = sum(p.numel() for p in network.parameters())
     assert count == int(parameters(LayerTable.of([arch]))[0])
 
 
-@pytest.mark.parametrize("name", MEMBERS)
-def test_names_and_shapes_of_a_slice_are_those_of_its_architecture(name: str) -> None:
-    supernet = tiny_supernet()
+@pytest.mark.parametrize(("kind", "name"), MEMBERS)
+def test_names_and_shapes_of_a_slice_are_those_of_its_architecture(kind: str, name: str) -> None:
+    supernet = tiny_supernet(kind)
     arch = members(supernet.space)[name].with_head(MASKED_LM)
     shapes = {n: tuple(value.shape) for n, value in supernet.slice(arch).items()}
     assert shapes == weight_shapes(arch)
@@ -130,7 +160,7 @@ def test_names_and_shapes_of_a_slice_are_those_of_its_architecture(name: str) ->
 def test_gradients_reach_the_full_weights_where_the_slice_lies() -> None:
     supernet = train(tiny_supernet())  # identity factors leave the last 8 of 24 at zero
     supernet.zero_grad()
-    arch = supernet.space.build(16, [(24, 2, 32)] * 2)  # keeps the first and the last layer
+    arch = tiny_space().build(16, [(24, 2, 32)] * 2)  # keeps the first and the last layer
     hidden = supernet(batch(), arch.with_head(MASKED_LM)).hidden
     (hidden * torch.arange(24)).sum().backward()
     gradient = {n: p.grad for n, p in supernet.tensors().items() if p.grad is not None}
@@ -169,7 +199,7 @@ def test_another_head_is_refused() -> None:
 def test_an_architecture_outside_the_space_is_refused() -> None:
     supernet = tiny_supernet()
     with pytest.raises(InputError, match="must be in the space"):
-        supernet.extract(supernet.space.build(32, [(32, 3, 64)] * 3))
+        supernet.extract(tiny_space().build(32, [(32, 3, 64)] * 3))
 
 
 def test_extraction_copies() -> None:
@@ -183,8 +213,9 @@ def test_extraction_copies() -> None:
     assert torch.equal(supernet.tensors()["head.bias"], before)
 
 
-def test_the_shapes_on_disk_are_those_of_the_parameters() -> None:
-    supernet = tiny_supernet()
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_shapes_on_disk_are_those_of_the_parameters(kind: str) -> None:
+    supernet = tiny_supernet(kind)
     shapes = {name: tuple(value.shape) for name, value in supernet.tensors().items()}
     assert tensor_shapes(supernet.space.source) == shapes
 

@@ -15,7 +15,13 @@ from fleetfit.weights import weight_shapes
 from supernet.forward import Batch
 from supernet.model import Supernet
 from supernet.quality import HiddenLoss, windows
-from supernet.spaces import ElasticChoices, ElasticSpace
+from supernet.spaces import (
+    AutoTinyBertSpace,
+    ElasticChoices,
+    ElasticSpace,
+    SearchSpace,
+    SuperShaperSpace,
+)
 from supernet.text import TokenStream
 from tests.conftest import build_tiny_source
 
@@ -33,11 +39,43 @@ def tiny_space() -> ElasticSpace:
     return ElasticSpace(source=build_tiny_source(), choices=CHOICES)
 
 
-def members(space: ElasticSpace) -> dict[str, Architecture]:
-    """Every elastic dimension alone and together, from few layers to all."""
+def tiny_spaces() -> dict[str, SearchSpace]:
+    """Every space and way of slicing around the same source."""
+    source = build_tiny_source()
     return {
-        "largest": space.largest(),
-        "smallest": space.smallest(),
+        "elastic": tiny_space(),
+        "supershaper": SuperShaperSpace.of(source),
+        "whole_heads": AutoTinyBertSpace.of(source),
+        "narrowed_heads": AutoTinyBertSpace.of(source, slicing="narrowed_heads"),
+    }
+
+
+def members(space: SearchSpace) -> dict[str, Architecture]:
+    """Every dimension alone and together, from few layers to all."""
+    ends = {"largest": space.largest(), "smallest": space.smallest()}
+    match space:
+        case ElasticSpace():
+            return ends | _elastic_members(space)
+        case SuperShaperSpace():
+            return ends | {
+                "narrow_middle": space.build([32, 16, 32]),
+                "equal_widths": space.build([20, 20, 20]),
+                "growing": space.build([8, 16, 24]),
+            }
+        case AutoTinyBertSpace():
+            attention = (2, 8) if space.slicing == "whole_heads" else (4, 3)
+            return ends | {
+                "narrow": space.build(3, (20, 4, 8, 64)),
+                "less_attention": space.build(3, (32, *attention, 64)),
+                "less_ffn": space.build(3, (32, 4, 8, 20)),
+                "shallow": space.build(2, (24, *attention, 40)),
+            }
+        case _:
+            raise NotImplementedError(type(space).__name__)
+
+
+def _elastic_members(space: ElasticSpace) -> dict[str, Architecture]:
+    return {
         "narrow_embedding": space.build(16, [(32, 4, 64)] * 3),
         "wide_embedding": space.build(32, [(16, 4, 64)] * 3),
         "projected_twice": space.build(32, [(24, 4, 64), (24, 2, 32), (16, 1, 64)]),
@@ -48,7 +86,8 @@ def members(space: ElasticSpace) -> dict[str, Architecture]:
     }
 
 
-MEMBERS = sorted(members(tiny_space()))
+MEMBERS = [(kind, name) for kind, space in tiny_spaces().items() for name in members(space)]
+"""The space and name of each."""
 
 
 def random_weights(arch: Architecture, *, seed: int = 0) -> dict[str, Tensor]:
@@ -61,8 +100,8 @@ def random_weights(arch: Architecture, *, seed: int = 0) -> dict[str, Tensor]:
     return named
 
 
-def tiny_supernet(*, seed: int = 0) -> Supernet:
-    space = tiny_space()
+def tiny_supernet(kind: str = "elastic", *, seed: int = 0) -> Supernet:
+    space = tiny_spaces()[kind]
     masked_lm = space.source.with_head(Head(kind="masked_lm"))
     return Supernet(space, random_weights(masked_lm, seed=seed))
 

@@ -7,7 +7,15 @@ import itertools
 from collections.abc import Iterator
 
 from fleetfit import Architecture, Embedding, FeedForward, Head, Layer, SelfAttention
-from supernet.spaces import ElasticChoices, ElasticSpace
+from supernet.spaces import (
+    AutoTinyBertChoices,
+    AutoTinyBertSpace,
+    ElasticChoices,
+    ElasticSpace,
+    SearchSpace,
+    SuperShaperChoices,
+    SuperShaperSpace,
+)
 
 
 def source(
@@ -37,6 +45,17 @@ def minilm() -> Architecture:
     )
 
 
+def bert_base(*, depth: int = 12, vocab_size: int = 28_996) -> Architecture:
+    """The sizes of BERT-base, with the cased vocabulary unless another is given."""
+    sublayers = (SelfAttention(heads=12, head_dim=64), FeedForward(widths=(3072,)))
+    return Architecture(
+        embedding=Embedding(vocab_size=vocab_size, width=768, max_positions=512, segments=2),
+        layers=tuple(
+            Layer(width=768, sublayers=sublayers, projected=False, source=i) for i in range(depth)
+        ),
+    )
+
+
 FULL = ElasticChoices(
     depths=(1, 2, 3), embedding_widths=(16, 32), widths=(16, 24, 32), heads=(1, 2, 4), ffns=(32, 64)
 )
@@ -48,7 +67,7 @@ def _without(*names: str) -> ElasticSpace:
     return ElasticSpace(source=source(), choices=dataclasses.replace(FULL, **fixed))
 
 
-SPACES: dict[str, ElasticSpace] = {
+ELASTIC: dict[str, ElasticSpace] = {
     "full": ElasticSpace(source=source(), choices=FULL),
     "default": ElasticSpace.of(minilm()),
     "masked_lm": ElasticSpace(source=source(head=Head(kind="masked_lm")), choices=FULL),
@@ -69,6 +88,36 @@ SPACES: dict[str, ElasticSpace] = {
     ),
     "one_member": _without("depths", "embedding_widths", "widths", "heads", "ffns"),
 }
+
+SUPERSHAPER: dict[str, SuperShaperSpace] = {
+    "supershaper": SuperShaperSpace(
+        source=source(), choices=SuperShaperChoices(widths=(16, 24, 32))
+    ),
+    "supershaper_default": SuperShaperSpace.of(minilm()),
+    "supershaper_masked_lm": SuperShaperSpace.of(source(head=Head(kind="masked_lm"))),
+    "supershaper_one_layer": SuperShaperSpace.of(source(depth=1)),
+    "supershaper_one_member": SuperShaperSpace(
+        source=source(), choices=SuperShaperChoices(widths=(32,))
+    ),
+}
+
+AUTOTINYBERT: dict[str, AutoTinyBertSpace] = {
+    "autotinybert_whole": AutoTinyBertSpace.of(source()),
+    "autotinybert_narrowed": AutoTinyBertSpace.of(source(), slicing="narrowed_heads"),
+    "autotinybert_default": AutoTinyBertSpace.of(minilm()),
+    "autotinybert_classification": AutoTinyBertSpace.of(
+        source(depth=5, head=Head(kind="classification", pooling="mean", outputs=7)),
+        slicing="narrowed_heads",
+    ),
+    "autotinybert_one_member": AutoTinyBertSpace(
+        source=source(),
+        choices=AutoTinyBertChoices(
+            depths=(3,), widths=(32,), heads=(4,), head_dims=(8,), ffns=(64,)
+        ),
+    ),
+}
+
+SPACES: dict[str, SearchSpace] = {**ELASTIC, **SUPERSHAPER, **AUTOTINYBERT}
 
 
 def every_member(space: ElasticSpace) -> Iterator[Architecture]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -56,6 +57,10 @@ def assert_same_table(a: LayerTable, b: LayerTable) -> None:
         shape = tuple(np.maximum(x.shape, y.shape).tolist())
         assert len(x) == len(y)
         assert (padded(x, shape) == padded(y, shape)).all(), field.name
+
+
+def projections(arch: Architecture) -> int:
+    return sum(layer.projected for layer in arch.layers)
 
 
 def test_everything_that_comes_out_is_contained(
@@ -182,21 +187,45 @@ def test_a_child_of_equal_parents_is_that_parent(
 
 def test_the_extremes_bound_the_parameters(space: SearchSpace, members: list[Architecture]) -> None:
     counts = parameters(LayerTable.of([space.smallest(), *members, space.largest()]))
-    plain = [a for a in members if not any(layer.projected for layer in a.layers)]
     assert counts.min() == counts[0]
-    # A projection costs parameters that the source does not have, so only plain members compare.
-    assert (parameters(LayerTable.of([*plain, space.largest()])) <= counts[-1]).all()
+    # A projection costs parameters, so only members with no more of them compare.
+    most = projections(space.largest())
+    comparable = [a for a in members if projections(a) <= most]
+    assert (parameters(LayerTable.of([*comparable, space.largest()])) <= counts[-1]).all()
 
 
 def test_uniform_members_are_distinct_and_equal_in_all_layers(space: SearchSpace) -> None:
     uniform = list(space.uniform())
     assert len({arch.id for arch in uniform}) == len(uniform)
+    always = space.largest().layers[0].projected
     for arch in uniform:
         assert len({(layer.width, layer.sublayers) for layer in arch.layers}) == 1
-        assert not any(layer.projected for layer in arch.layers[1:])
+        assert all(layer.projected == always for layer in arch.layers[1:])
     assert space.largest() in uniform
     smallest = space.smallest()
     assert smallest in uniform or smallest.layers[0].projected
+
+
+def test_the_largest_member_is_the_source_up_to_projections(space: SearchSpace) -> None:
+    largest = space.largest()
+    bare = tuple(dataclasses.replace(layer, projected=False) for layer in largest.layers)
+    assert dataclasses.replace(largest, layers=bare) == space.source
+    assert projections(largest) in (0, len(bare))
+
+
+def test_another_head_changes_nothing_else(space: SearchSpace) -> None:
+    head = Head(kind="embedding", pooling="mean")
+    other = space.with_head(head)
+    assert other.source == space.source.with_head(head)
+    assert other.size == space.size
+    assert other.smallest() == space.smallest().with_head(head)
+    assert not other.contains(space.smallest())
+
+
+def test_size_counts_the_canonical_genomes(space: SearchSpace) -> None:
+    if math.prod(space.gene_sizes) <= 20_000:
+        every = np.array(list(itertools.product(*map(range, space.gene_sizes))), dtype=np.int64)
+        assert len(np.unique(space.repair(every), axis=0)) == space.size
 
 
 def test_strangers_are_not_contained(space: SearchSpace) -> None:
@@ -205,7 +234,7 @@ def test_strangers_are_not_contained(space: SearchSpace) -> None:
     embedding = dataclasses.replace(arch.embedding, vocab_size=arch.embedding.vocab_size + 1)
     layers = arch.layers
     moved = dataclasses.replace(layers[0], source=layers[0].source + 1)
-    projected = dataclasses.replace(layers[0], projected=True)
+    projected = dataclasses.replace(layers[0], projected=not layers[0].projected)
     swapped = dataclasses.replace(layers[0], sublayers=layers[0].sublayers[::-1])
     strangers = [
         arch.with_head(head),

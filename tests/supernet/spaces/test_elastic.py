@@ -21,9 +21,9 @@ from fleetfit import (
     parameters,
 )
 from supernet.spaces import ElasticChoices, ElasticSpace
-from tests.supernet.spaces.spaces import FULL, SPACES, every_member, minilm, source
+from tests.supernet.spaces.spaces import ELASTIC, FULL, every_member, minilm, source
 
-SMALL = sorted(name for name, space in SPACES.items() if space.size < 13_000)
+SMALL = sorted(name for name, space in ELASTIC.items() if space.size < 13_000)
 
 
 def test_choices_scaled_to_minilm_as_in_the_design_section_4() -> None:
@@ -53,14 +53,14 @@ def test_choices_scale_to_odd_sources(depth: int, heads: int) -> None:
     assert ElasticSpace.of(arch).largest() == arch
 
 
-@pytest.mark.parametrize("name", sorted(SPACES))
+@pytest.mark.parametrize("name", sorted(ELASTIC))
 def test_the_largest_member_equals_the_source(name: str) -> None:
-    space = SPACES[name]
+    space = ELASTIC[name]
     assert space.largest() == space.source
 
 
 def test_the_smallest_member_has_the_least_of_everything() -> None:
-    arch = SPACES["full"].smallest()
+    arch = ELASTIC["full"].smallest()
     assert arch.summary() == "1L e16 d16 h1 f32"
     assert not arch.layers[0].projected
 
@@ -94,7 +94,7 @@ def test_kept_layers_are_distinct_and_hold_both_ends(depth: int) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_size_and_members_equal_brute_force(name: str) -> None:
-    space = SPACES[name]
+    space = ELASTIC[name]
     members = list(every_member(space))
     assert len({arch.id for arch in members}) == len(members) == space.size
     genomes = np.stack([space.genome(arch) for arch in members])
@@ -103,7 +103,7 @@ def test_size_and_members_equal_brute_force(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_uniform_holds_every_member_of_one_shape_and_width(name: str) -> None:
-    space = SPACES[name]
+    space = ELASTIC[name]
     wanted = {
         arch.id
         for arch in every_member(space)
@@ -115,12 +115,12 @@ def test_uniform_holds_every_member_of_one_shape_and_width(name: str) -> None:
 
 
 def test_uniform_takes_the_nearest_embedding_where_none_fits() -> None:
-    pairs = {(a.width, a.embedding.width) for a in SPACES["full"].uniform()}
+    pairs = {(a.width, a.embedding.width) for a in ELASTIC["full"].uniform()}
     assert pairs == {(16, 16), (24, 16), (32, 32)}
 
 
 def test_members_are_projected_exactly_where_the_width_changes(rng: np.random.Generator) -> None:
-    space = SPACES["full"]
+    space = ELASTIC["full"]
     for _ in range(100):
         arch = space.architecture(
             space.repair(rng.integers(0, space.gene_sizes, size=(1, len(space.gene_sizes))))[0]
@@ -131,7 +131,7 @@ def test_members_are_projected_exactly_where_the_width_changes(rng: np.random.Ge
 
 
 def test_members_keep_what_is_not_elastic(rng: np.random.Generator) -> None:
-    space = SPACES["classification"]
+    space = ELASTIC["classification"]
     arch = space.sample(rng)
     assert arch.head == space.source.head
     assert (arch.activation, arch.norm_eps) == ("relu", 1e-6)
@@ -142,7 +142,7 @@ def test_members_keep_what_is_not_elastic(rng: np.random.Generator) -> None:
 
 
 def test_sampled_widths_change_once_at_most_behind_the_embedding(rng: np.random.Generator) -> None:
-    space = SPACES["default"]
+    space = ELASTIC["default"]
     archs = [space.sample(rng) for _ in range(300)]
     steps = [sum(y.projected for y in arch.layers[1:]) for arch in archs]
     assert max(steps) == 1
@@ -167,13 +167,13 @@ def test_a_deeper_mutant_copies_the_last_layer(rng: np.random.Generator) -> None
 
 
 def test_with_head_swaps_the_head_of_every_member(rng: np.random.Generator) -> None:
-    space = SPACES["full"].with_head(Head(kind="embedding", pooling="mean"))
+    space = ELASTIC["full"].with_head(Head(kind="embedding", pooling="mean"))
     assert space.sample(rng).head.kind == "embedding"
-    assert space.size == SPACES["full"].size
+    assert space.size == ELASTIC["full"].size
 
 
 def test_layer_table_is_vectorised(rng: np.random.Generator) -> None:
-    space = SPACES["default"]
+    space = ELASTIC["default"]
     genomes = space.repair(rng.integers(0, space.gene_sizes, size=(20_000, len(space.gene_sizes))))
     counts = parameters(space.layer_table(genomes))
     some = rng.integers(len(genomes), size=20)
