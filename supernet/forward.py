@@ -5,7 +5,7 @@ Shape letters: B batch, S sequence, D width, H heads, K head_dim, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -46,6 +46,10 @@ class Output:
     """batch x width, for heads that pool."""
     logits: Tensor | None
     """By head: batch x seq x vocab, batch x outputs, batch x seq x 2, or None."""
+    scores: tuple[Tensor | None, ...] = ()
+    """Attention scores of each layer before mask and softmax, batch x heads x seq x seq; None for
+    a layer without attention. Empty unless asked for.
+    """
 
     @property
     def hidden(self) -> Tensor:
@@ -69,12 +73,21 @@ class Encoder:
     dropout: float = 0.0
     """Applied after the embedding, after each sub-layer and before the output."""
 
-    def __call__(self, batch: Batch) -> Output:
-        """From token ids to the head."""
+    def __call__(self, batch: Batch, *, scores: bool = False) -> Output:
+        """From token ids to the head; ``scores``: with the attention scores."""
         states = [self.embed(batch)]
-        states += self.layers(states[0], batch.attention_mask)
+        found: list[Tensor | None] = []
+        every = range(len(self.arch.layers))
+        for state, kept in self._run(states[0], batch.attention_mask, every, scored=scores):
+            states.append(state)
+            found.append(kept)
         pooled, logits = self.head(states[-1], batch.attention_mask)
-        return Output(hidden_states=tuple(states), pooled=pooled, logits=logits)
+        return Output(
+            hidden_states=tuple(states),
+            pooled=pooled,
+            logits=logits,
+            scores=tuple(found) if scores else (),
+        )
 
     def embed(self, batch: Batch) -> Tensor:
         """The sum of token, position and segment embeddings, normalised."""
@@ -91,24 +104,33 @@ class Encoder:
         self, hidden_BSD: Tensor, attention_mask: Tensor, which: Sequence[int] | None = None
     ) -> list[Tensor]:
         """The hidden states after each layer of ``which`` (all by default), hidden states in."""
+        chosen = range(len(self.arch.layers)) if which is None else which
+        return [state for state, _ in self._run(hidden_BSD, attention_mask, chosen, scored=False)]
+
+    def _run(
+        self, hidden_BSD: Tensor, attention_mask: Tensor, which: Sequence[int], *, scored: bool
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Hidden state and scores (None unless ``scored``) of each layer of ``which`` in turn."""
         blocked = attention_mask == 0
         mask = ~blocked[:, None, None, :] if bool(blocked.any()) else None
-        states = []
-        for i in range(len(self.arch.layers)) if which is None else which:
+        for i in which:
             layer = self.arch.layers[i]
+            scores = None
             if layer.projected:
                 hidden_BSD = self._linear(f"layers.{i}.projection", hidden_BSD)
             for j, sub in enumerate(layer.sublayers):
                 name = f"layers.{i}.{j}"
-                change = self._drop(self.sublayer(name, sub, hidden_BSD, mask))
-                hidden_BSD = self.norm(f"{name}.norm", hidden_BSD + change)
-            states.append(hidden_BSD)
-        return states
+                if scored and isinstance(sub, SelfAttention):
+                    change, scores = self._attention(name, sub, hidden_BSD, mask, scored=True)
+                else:
+                    change = self.sublayer(name, sub, hidden_BSD, mask)
+                hidden_BSD = self.norm(f"{name}.norm", hidden_BSD + self._drop(change))
+            yield hidden_BSD, scores
 
     def sublayer(self, name: str, sub: SubLayer, x_BSD: Tensor, mask: Tensor | None) -> Tensor:
         """What one sub-layer adds to the stream; ``mask`` is true where attention may look."""
         if isinstance(sub, SelfAttention):
-            return self._attention(name, sub, x_BSD, mask)
+            return self._attention(name, sub, x_BSD, mask, scored=False)[0]
         if isinstance(sub, FeedForward):
             for k in range(len(sub.widths)):
                 x_BSD = activate(self.arch, self._linear(f"{name}.linear.{k}", x_BSD))
@@ -119,8 +141,8 @@ class Encoder:
         )
 
     def _attention(
-        self, name: str, sub: SelfAttention, x_BSD: Tensor, mask: Tensor | None
-    ) -> Tensor:
+        self, name: str, sub: SelfAttention, x_BSD: Tensor, mask: Tensor | None, *, scored: bool
+    ) -> tuple[Tensor, Tensor | None]:
         if sub.score != "sdp":
             raise InputError(f"Attention scores must be 'sdp' in this version, got {sub.score!r}.")
         b, s, _ = x_BSD.shape
@@ -128,8 +150,9 @@ class Encoder:
             self._linear(f"{name}.{part}", x_BSD).view(b, s, sub.heads, -1).transpose(1, 2)
             for part in ("query", "key", "value")
         )
-        mixed_BHSK = _attend(query, key, value, mask)
-        return self._linear(f"{name}.output", mixed_BHSK.transpose(1, 2).reshape(b, s, -1))
+        mixed_BHSK, scores = _attend(query, key, value, mask, scored=scored)
+        flat = mixed_BHSK.transpose(1, 2).reshape(b, s, -1)
+        return self._linear(f"{name}.output", flat), scores
 
     def head(self, x_BSD: Tensor, mask: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Pooled state and logits of the head, either None where it has none."""
@@ -165,16 +188,19 @@ class Encoder:
         return F.layer_norm(x, (x.shape[-1],), weight, bias, self.arch.norm_eps)
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Scaled dot-product attention, all batch x heads x seq x head_dim."""
-    if query.device.type != "cpu" or not query.requires_grad:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scored: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Scaled dot-product attention, all batch x heads x seq x head_dim, and its scores if asked.
+
+    Scores are query @ key.T / sqrt(head_dim) (Vaswani et al. 2017, section 3.2.1), unmasked.
+    """
+    if not scored and (query.device.type != "cpu" or not query.requires_grad):
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask), None
     # On CPUs the backward of the fused kernel takes 2 to 5 times as long in bf16 at these lengths.
     scores = (query @ key.transpose(-1, -2)) * query.shape[-1] ** -0.5
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    mixed: Tensor = scores.softmax(dim=-1) @ value
-    return mixed
+    seen = scores if mask is None else scores.masked_fill(~mask, float("-inf"))
+    return seen.softmax(dim=-1) @ value, scores if scored else None
 
 
 def activate(arch: Architecture, x: Tensor) -> Tensor:

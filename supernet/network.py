@@ -47,13 +47,21 @@ class EncoderNetwork(nn.Module):
         named = self.named_weights().items()
         return {name: p.detach().float().cpu().numpy().copy() for name, p in named}
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Output:
-        """Run on int64 tensors of shape batch x seq."""
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor,
+        *,
+        scores: bool = False,
+    ) -> Output:
+        """Run on int64 tensors of shape batch x seq; ``scores``: with the attention scores."""
         batch = Batch(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         )
         dropout = self.dropout if self.training else 0.0
-        return Encoder(arch=self.arch, weights=self.named_weights(), dropout=dropout)(batch)
+        encoder = Encoder(arch=self.arch, weights=self.named_weights(), dropout=dropout)
+        return encoder(batch, scores=scores)
 
     def reference(
         self, inputs: Mapping[str, npt.NDArray[np.int64]]

@@ -1,8 +1,9 @@
-"""Training all sub-networks at once: the sandwich rule with distillation and masked LM.
+"""Training all sub-networks at once: sampled members, distillation and masked LM.
 
-Each step trains the largest, the smallest and random members on the same batch (Yu & Huang 2019).
-Everything random follows from (seed, step), so a run goes on from its last state to the same
-result; the state is bound to the text, the teacher and the starting weights it came from.
+Each step trains some members on the same batch: by default the largest, the smallest and random
+ones (Yu & Huang 2019). Everything random follows from (seed, step), so a run goes on from its last
+state to the same result; the state is bound to the settings, the text, the teacher and the starting
+weights it came from.
 """
 
 from __future__ import annotations
@@ -13,29 +14,30 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from fleetfit.architecture import Architecture, Head
 from fleetfit.codec import to_json
 from fleetfit.errors import InputError, SurroundingsError
 from fleetfit.files import read_text, write_bytes, write_text
 from supernet.digests import digest_of_stream, digest_of_tensors
-from supernet.forward import Batch, Encoder
+from supernet.forward import Batch
+from supernet.losses import LossWeights
 from supernet.masking import corrupt, masked_lm_loss
 from supernet.model import Supernet
 from supernet.network import EncoderNetwork
-from supernet.quality import source_network
+from supernet.objective import Example, Objective
+from supernet.sampling import Sampling
+from supernet.teacher import Teacher
 from supernet.text import TokenStream
 
-__all__ = ["PretrainConfig", "Pretraining", "hidden_loss"]
+__all__ = ["PretrainConfig", "Pretraining"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,16 +58,17 @@ class PretrainConfig:
     weight_decay: float = 0.01
     clip: float = 1.0
     """Largest norm of the gradient."""
-    random_members: int = 1
-    hidden_weight: float = 1.0
-    """Weight of the distance to the source's last hidden states."""
-    masked_lm_weight: float = 0.0
-    """Weight of the masked-LM loss in the main stage; above 0 the inputs are corrupted."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """Which sub-networks a step of the main stage trains."""
+    losses: LossWeights = field(default_factory=LossWeights)
+    """What they learn from."""
+    fitted_teacher: bool = False
+    """The teacher is another model of the same vocabulary, compared through a learned map."""
     bf16: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Counts and rates are positive, and there is a loss."""
+        """Counts and rates are positive, and what is distilled from is trained."""
         sizes = (self.tokens, self.batch_tokens, self.learning_rate, self.head_learning_rate)
         if not all(0 < size < math.inf for size in sizes) or self.head_tokens < 0:
             raise InputError("Tokens and learning rates must be above 0 and finite, one is not.")
@@ -74,11 +77,13 @@ class PretrainConfig:
                 "Sequences must have at least 3 tokens and fit into the tokens of a step, but got "
                 f"lengths {_listed(self.seq_lens)} and {self.batch_tokens} tokens a step."
             )
-        weights = (self.hidden_weight, self.masked_lm_weight)
-        if not all(0 <= weight < math.inf for weight in weights) or not sum(weights):
-            raise InputError("Loss weights must be >= 0 and one above 0, but they are not.")
-        if min(self.random_members, self.seed) < 0:
-            raise InputError("Random members and the seed must be >= 0, but one is below.")
+        if self.seed < 0:
+            raise InputError(f"The seed must be >= 0, but got {self.seed}.")
+        if self.losses.in_place and self.sampling.strategy != "sandwich":
+            raise InputError(
+                "In-place distillation must have the largest member in every step, but the "
+                f"strategy is {self.sampling.strategy}; take the sandwich or in_place 0."
+            )
 
     @property
     def head_steps(self) -> int:
@@ -92,16 +97,6 @@ class PretrainConfig:
 
 
 Progress = Callable[[int, int, str], None]
-
-
-def hidden_loss(ours: Tensor, teachers: Tensor) -> Tensor:
-    """Squared distance over the variance of the teacher's states; 0 equal, 1 no better than a mean.
-
-    Both batch x seq x width, without padding.
-    """
-    target = teachers.float()
-    variance = (target - target.mean(dim=(0, 1))).square().mean()
-    return F.mse_loss(ours.float(), target) / variance
 
 
 class Pretraining:
@@ -119,19 +114,17 @@ class Pretraining:
         """``text``: its tokens, and the ids of [MASK], [PAD] and [UNK].
 
         ``teacher``: a network of the source's sizes, as when training goes on; a copy of the
-        largest member as ``supernet`` is now where not given. Raises InputError for one of other
-        sizes, a corpus below one batch and sequences longer than the model's positions.
+        largest member as ``supernet`` is now where not given. A fitted one may have other sizes
+        and must be given. Raises InputError for one of other sizes or another vocabulary, a corpus
+        below one batch and sequences longer than the positions of supernet or teacher.
         """
-        positions = supernet.space.source.embedding.max_positions
-        if max(config.seq_lens) > positions:
-            raise InputError(
-                f"Sequences must have at most the model's {positions} positions, but got lengths "
-                f"{_listed(config.seq_lens)}."
-            )
         self.supernet, self.config, self.directory = supernet, config, directory
         self.stream, self.special = text
-        self.teacher = source_network(supernet, teacher).requires_grad_(False)
-        self.named = supernet.tensors()
+        frozen = Teacher.of(supernet, teacher, fitted=config.fitted_teacher)
+        self.teacher = frozen.network
+        self._check_lengths()
+        self.objective = Objective(supernet, frozen, config.losses)
+        self.named = supernet.tensors() | frozen.fit
         self.optimizer = torch.optim.AdamW(
             _groups(self.named, config.weight_decay), betas=(0.9, 0.98), fused=True
         )
@@ -139,8 +132,18 @@ class Pretraining:
         self._inputs = {  # by digest; a state must come from the same
             "text": digest_of_stream(self.stream, self.special),
             "teacher": digest_of_tensors(self.teacher.named_weights()),
-            "starting weights": digest_of_tensors(self.named),
+            "starting weights": digest_of_tensors(supernet.tensors()),
         }
+
+    def _check_lengths(self) -> None:
+        config = self.config
+        networks = (self.supernet.space.source, self.teacher.arch)
+        positions = min(arch.embedding.max_positions for arch in networks)
+        if max(config.seq_lens) > positions:
+            raise InputError(
+                f"Sequences must have at most the model's {positions} positions, but got lengths "
+                f"{_listed(config.seq_lens)}."
+            )
         if any(self.stream.windows(n) * n < config.batch_tokens for n in config.seq_lens):
             raise InputError(
                 f"A corpus must hold at least one batch of {config.batch_tokens} tokens, "
@@ -172,17 +175,16 @@ class Pretraining:
         self.save_state()
 
     def _train_step(self) -> dict[str, float]:
-        rng = np.random.default_rng([self.config.seed, self.step])
         rate = self._learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        batch, clean, chosen = self._batch(rng)
+        example = self._example(np.random.default_rng([self.config.seed, self.step]))
         if self.step < self.config.head_steps:
-            losses = {"head": self._head_step(batch, clean, chosen)}
+            losses = {"head": self._head_step(example)}
         else:
-            losses = self._sandwich_step(batch, clean, chosen, rng)
-        norm = torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.config.clip)
+            losses = self._member_step(example)
+        norm = torch.nn.utils.clip_grad_norm_(list(self.named.values()), self.config.clip)
         if not math.isfinite(float(norm)):
             raise SurroundingsError(
                 f"Losses must stay finite, but step {self.step} at learning rate {rate:.2g} gave "
@@ -192,13 +194,12 @@ class Pretraining:
         self.step += 1
         return losses
 
-    def _batch(self, rng: np.random.Generator) -> tuple[Batch, Tensor, Tensor | None]:
-        """The inputs, the ids before corruption, and the positions to predict, if any."""
+    def _example(self, rng: np.random.Generator) -> Example:
         seq_len = int(rng.choice(self.config.seq_lens))
         rows = rng.integers(self.stream.windows(seq_len), size=self.config.batch_tokens // seq_len)
         clean = torch.from_numpy(self.stream.batch(rows, seq_len))
-        if self.step >= self.config.head_steps and self.config.masked_lm_weight == 0:
-            return Batch.of(clean), clean, None
+        if self.step >= self.config.head_steps and not self.config.losses.needs_masking:
+            return Example(batch=Batch.of(clean), clean=clean)
         keep = {self.stream.cls_id, self.stream.sep_id, self.special["[PAD]"]}
         corrupted, chosen = corrupt(
             clean,
@@ -207,56 +208,37 @@ class Pretraining:
             vocab_size=self.supernet.space.source.embedding.vocab_size,
             keep=keep | {self.special["[UNK]"]},
         )
-        return Batch.of(corrupted), clean, chosen
+        return Example(batch=Batch.of(corrupted), clean=clean, chosen=chosen)
 
-    def _head_step(self, batch: Batch, clean: Tensor, chosen: Tensor | None) -> float:
-        with torch.no_grad(), self._autocast():
-            hidden = self._teach(batch)
+    def _head_step(self, example: Example) -> float:
+        chosen = example.chosen
+        assert chosen is not None
         with self._autocast():
-            loss = self._masked_lm(self.supernet.space.largest(), hidden, clean, chosen)
+            hidden = self.objective.source_states(example.batch)
+        with self._autocast():
+            largest = self.supernet.space.largest()
+            logits = self.objective.logits(largest, hidden, chosen)
+            loss = masked_lm_loss(logits, example.clean[chosen])
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in self.named.items():
             if not name.startswith("head."):
                 parameter.grad = None  # the tied embeddings stay the source's in this stage
         return float(loss.detach())
 
-    def _sandwich_step(
-        self, batch: Batch, clean: Tensor, chosen: Tensor | None, rng: np.random.Generator
-    ) -> dict[str, float]:
-        space, config = self.supernet.space, self.config
-        members = {"largest": space.largest(), "smallest": space.smallest()}
-        members |= {f"random{i}": space.sample(rng) for i in range(config.random_members)}
-        with torch.no_grad(), self._autocast():
-            target = self._teach(batch)
+    def _member_step(self, example: Example) -> dict[str, float]:
+        config = self.config
+        members = config.sampling.members(self.supernet.space, seed=config.seed, step=self.step)
+        with self._autocast():
+            lesson = self.objective.teach(example.batch)
         losses = {}
         for name, arch in members.items():
             with self._autocast():
-                hidden = self.supernet(batch, arch).hidden
-                loss = torch.zeros(())
-                if config.hidden_weight:
-                    readout = self.supernet.readout(arch, hidden)
-                    loss = loss + config.hidden_weight * hidden_loss(readout, target)
-                if chosen is not None:
-                    masked_lm = self._masked_lm(arch, hidden, clean, chosen)
-                    loss = loss + config.masked_lm_weight * masked_lm
+                loss, logits = self.objective(arch, example, lesson)
             (loss / len(members)).backward()  # type: ignore[no-untyped-call]
             losses[name] = float(loss.detach())
+            if name == "largest" and config.losses.in_place and logits is not None:
+                lesson = replace(lesson, logits=logits.detach())
         return losses
-
-    def _teach(self, batch: Batch) -> Tensor:
-        weights = self.teacher.named_weights()
-        return Encoder(arch=self.teacher.arch, weights=weights)(batch).hidden
-
-    def _masked_lm(
-        self, arch: Architecture, hidden: Tensor, clean: Tensor, chosen: Tensor | None
-    ) -> Tensor:
-        if chosen is None:
-            raise ValueError("masked LM needs corrupted inputs")
-        headed = arch.with_head(Head(kind="masked_lm"))
-        encoder = Encoder(arch=headed, weights=self.supernet.slice(headed))
-        logits = encoder.head(hidden[chosen][None], torch.ones(1, int(chosen.sum())))[1]
-        assert logits is not None
-        return masked_lm_loss(logits[0], clean[chosen])
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bf16)

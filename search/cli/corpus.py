@@ -43,15 +43,19 @@ def read_architecture(text: str, loaded: Checkpoint) -> Architecture:
     return arch
 
 
-def teacher_of(path: Path, loaded: Checkpoint) -> EncoderNetwork:
+def teacher_of(path: Path, loaded: Checkpoint, *, fitted: bool = False) -> EncoderNetwork:
     """The source model of the supernet ``path``; InputError where ``loaded`` has another source.
 
-    Hidden states can be compared only where the residual stream has the same order.
+    Hidden states can be compared only where the residual stream has the same order, unless they
+    are ``fitted``: then only the vocabulary must be the same.
     """
     from supernet import checkpoint
     from supernet.quality import source_network
 
     teacher = checkpoint.load(path)
+    if fitted:
+        _check_vocabulary(path, teacher, loaded)
+        return source_network(teacher.supernet)
     same = teacher.config.source == loaded.config.source
     if not same or teacher.stream_order != loaded.stream_order:
         raise InputError(
@@ -59,6 +63,18 @@ def teacher_of(path: Path, loaded: Checkpoint) -> EncoderNetwork:
             "from another conversion."
         )
     return source_network(teacher.supernet)
+
+
+def _check_vocabulary(path: Path, teacher: Checkpoint, loaded: Checkpoint) -> None:
+    from supernet.checkpoint import load_tokenizer
+
+    ours, theirs = (load_tokenizer(c.tokenizer_path).get_vocab() for c in (loaded, teacher))
+    if ours != theirs:
+        odd = min(ours.items() ^ theirs.items())[0]
+        raise InputError(
+            f"A teacher must have the supernet's vocabulary, but in {path} the token {odd!r} "
+            "differs; convert a model with the same tokenizer."
+        )
 
 
 def stream_of(

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from fleetfit import InputError
-from fleetfit.files import check_new
+from fleetfit.files import check_new, write_text
 from search.cli.console import progress, result, say
 from search.cli.corpus import LOSSES, Texts, special_ids, stream_of, teacher_of
 from search.cli.options import MAX_SEED, AsJson, SupernetPath, numbers_of
@@ -26,18 +26,39 @@ def pretrain(
     supernet: SupernetPath,
     out: Annotated[Path, typer.Argument(help="Directory of the run; the same again to go on.")],
     text: Texts,
-    tokens: Annotated[int, typer.Option(min=1, help="Tokens of the sandwich stage.")] = 5_000_000,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of settings; other options stand above it. Default: none."),
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of the main stage. Default: 5,000,000.")
+    ] = None,
     head_tokens: Annotated[
-        int, typer.Option(min=0, help="Tokens that train the masked-LM head alone, first.")
-    ] = 300_000,
-    learning_rate: Annotated[float, typer.Option(help="Peak.")] = 5e-4,
-    hidden_weight: Annotated[float, typer.Option(help="Of the source's hidden states.")] = 1.0,
-    masked_lm_weight: Annotated[float, typer.Option(help="Of the masked-LM loss.")] = 0.0,
-    random_members: Annotated[int, typer.Option(min=0, help="Random sub-networks a step.")] = 1,
-    batch_tokens: Annotated[int, typer.Option(min=3, help="Tokens a step.")] = 4096,
+        int | None,
+        typer.Option(
+            min=0, help="Tokens that train the masked-LM head alone, first. Default: 300,000."
+        ),
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak. Default: 0.0005.")] = None,
+    hidden_weight: Annotated[
+        float | None, typer.Option(help="Of the teacher's hidden states. Default: 1.")
+    ] = None,
+    masked_lm_weight: Annotated[
+        float | None, typer.Option(help="Of the masked-LM loss. Default: 0.")
+    ] = None,
+    random_members: Annotated[
+        int | None, typer.Option(min=0, help="Random sub-networks a step. Default: 1.")
+    ] = None,
+    batch_tokens: Annotated[
+        int | None, typer.Option(min=3, help="Tokens a step. Default: 4096.")
+    ] = None,
     seq_lens: Annotated[
-        str, typer.Option(help="Tokens per sequence: comma-separated, one is drawn for each step.")
-    ] = "128,64,32",
+        str | None,
+        typer.Option(
+            help="Tokens per sequence: comma-separated, one is drawn for each step. "
+            "Default: 128,64,32."
+        ),
+    ] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="Supernet whose largest member teaches. Default: the same.")
     ] = None,
@@ -47,41 +68,48 @@ def pretrain(
     licence: Annotated[str, typer.Option(help="Licence of the text (SPDX).")] = "unknown",
     half: Annotated[bool, typer.Option(help="Store the result in fp16.")] = False,
     seed: Annotated[
-        int, typer.Option(min=0, max=MAX_SEED, help="Of batches and sub-networks.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, max=MAX_SEED, help="Of batches and sub-networks. Default: 0."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Train all sub-networks at once: sandwich rule, distillation from the frozen source.
 
     Killed at any time, the same command goes on from the last saved state to the same result.
+    What a run was told is in its recipe.toml.
     """
     import torch
 
     from supernet import checkpoint
-    from supernet.pretrain import PretrainConfig, Pretraining
+    from supernet.pretrain import Pretraining
+    from supernet.recipe import recipe_text
 
     check_new(out / "supernet")
-    config = PretrainConfig(
-        tokens=tokens,
-        head_tokens=head_tokens,
-        batch_tokens=batch_tokens,
-        seq_lens=numbers_of("--seq-lens", seq_lens),
-        learning_rate=learning_rate,
-        hidden_weight=hidden_weight,
-        masked_lm_weight=masked_lm_weight,
-        random_members=random_members,
-        seed=seed,
+    config = _config(
+        recipe,
+        {
+            "tokens": tokens,
+            "head_tokens": head_tokens,
+            "batch_tokens": batch_tokens,
+            "seq_lens": None if seq_lens is None else numbers_of("--seq-lens", seq_lens),
+            "learning_rate": learning_rate,
+            "losses.hidden": hidden_weight,
+            "losses.masked_lm": masked_lm_weight,
+            "sampling.random_members": random_members,
+            "seed": seed,
+        },
     )
     start = checkpoint.load(supernet)
     trained = _told(start.config, config, licence)
-    teacher_network = None if teacher is None else teacher_of(teacher, start)
+    network = None if teacher is None else teacher_of(teacher, start, fitted=config.fitted_teacher)
     with progress("reading text"):
         stream = stream_of(text, start, limit=text_tokens)
     read = (stream, special_ids(start))
-    run = Pretraining(start.supernet, read, config, directory=out, teacher=teacher_network)
+    run = Pretraining(start.supernet, read, config, directory=out, teacher=network)
     out.mkdir(parents=True, exist_ok=True)
     if run.resume():
         say(f"going on at step {run.step} of {config.steps}")
+    write_text(out / "recipe.toml", recipe_text(config))
     with progress("training") as report:
         run.run(progress=report)
     checkpoint.save(
@@ -91,8 +119,19 @@ def pretrain(
         like=(start.tokenizer_path, start.stream_order),
         dtype=torch.float16 if half else torch.float32,
     )
-    say(f"{escape(str(out / 'supernet'))}: trained on {tokens:,} tokens")
+    say(f"{escape(str(out / 'supernet'))}: trained on {config.tokens:,} tokens")
     result({"supernet": str(out / "supernet"), "steps": run.step}, as_json=json)
+
+
+def _config(recipe: Path | None, options: dict[str, object]) -> PretrainConfig:
+    """The settings: options above the recipe above the defaults."""
+    from supernet.pretrain import PretrainConfig
+    from supernet.recipe import read_recipe, with_options
+
+    config = PretrainConfig(tokens=5_000_000, head_tokens=300_000)
+    if recipe is not None:
+        config = read_recipe(recipe, config)
+    return with_options(config, options)
 
 
 def _told(before: CheckpointConfig, run: PretrainConfig, licence: str) -> CheckpointConfig:

@@ -345,3 +345,45 @@ def test_a_tokenizer_larger_than_the_vocabulary_is_refused(
     said = refused(capsys, 2, "convert", other, tmp_path / "out", "--text", corpus)
     assert "no more than the 200 entries" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "wanted"),
+    [
+        ("tokns = 5", (), "got 'tokns'. Perhaps you meant 'tokens'?"),
+        ("[losses]\nhiden = 1.0", (), "got 'hiden'. Perhaps you meant 'hidden'?"),
+        ("[sampling]\nstrategy = 'sandwhich'", (), "sampling.strategy must be one of"),
+        ("[losses]\nin_place = 1.0", ("--hidden-weight", 0), "Loss weights must be >= 0"),
+        ("fitted_teacher = true", (), "A fitted teacher must be given"),
+        ("tokens =", (), "must be TOML"),
+    ],
+)
+def test_a_recipe_must_hold_what_can_be(
+    supernet: Path,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    recipe: str,
+    words: tuple[object, ...],
+    wanted: str,
+) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(recipe)
+    more = ("--text", corpus, "--seq-lens", "16", "--recipe", file, *words)
+    assert wanted in refused(capsys, 2, "pretrain", supernet, tmp_path / "run", *more)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_fitted_teacher_must_have_the_same_vocabulary(
+    supernet: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, recipe = tmp_path / "other", tmp_path / "recipe.toml"
+    shutil.copytree(supernet, other)
+    text = (other / "tokenizer.json").read_text()
+    (other / "tokenizer.json").write_text(text.replace('"[unused0]"', '"[unused_]"'))
+    recipe.write_text("fitted_teacher = true")
+    words = ("--text", corpus, "--seq-lens", "16", "--recipe", recipe, "--teacher", other)
+    said = refused(capsys, 2, "pretrain", supernet, tmp_path / "run", *words)
+    assert "must have the supernet's vocabulary" in said
+    assert "[unused" in said
+    assert not (tmp_path / "run").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from supernet.spaces import read_config
 from supernet.task_model import read_task_model
-from tests.search.cli_fakes import fleetfit
+from tests.search.cli_fakes import contents, fleetfit, refused
 from tests.supernet.tiny import edit_json
 
 
@@ -115,3 +116,49 @@ def test_a_fine_tuning_keeps_the_pretrainings_record_and_the_sources_length(
     assert model.max_length == 17
     ours = {"seed": "7", "finetune_seed": "3", "finetune_epochs": "1"}
     assert ours.items() <= model.provenance.items()
+
+
+RECIPE = """
+tokens = 400
+head_tokens = 0
+batch_tokens = 200
+seq_lens = [16]
+fitted_teacher = true
+
+[sampling]
+strategy = "batch_wise"
+random_members = 2
+
+[losses]
+hidden_layers = "all"
+"""
+
+
+def test_a_recipe_says_what_options_do_not_and_is_kept_with_the_run(
+    bert: Path,
+    supernet: Path,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, file, other = tmp_path / "run", tmp_path / "recipe.toml", tmp_path / "other"
+    file.write_text(RECIPE)
+    fleetfit(capsys, "convert", bert, other, "--text", corpus)
+    words = ("pretrain", supernet, run, "--text", corpus, "--teacher", other)
+    done = fleetfit(capsys, *words, "--recipe", file, "--tokens", 600)
+    assert done["steps"] == 3
+    kept = tomllib.loads((run / "recipe.toml").read_text())
+    assert kept["tokens"] == 600
+    assert kept["sampling"]["strategy"] == "batch_wise"
+    assert kept["losses"]["hidden_layers"] == "all"
+    assert read_config(run / "supernet").provenance["tokens_seen"] == "600"
+    names = {line.split(",")[1] for line in (run / "loss.csv").read_text().splitlines()[1:]}
+    assert names == {"random0", "random1"}
+
+    shutil.rmtree(run / "supernet")
+    before = contents(run)
+    said = refused(capsys, 2, *words, "--recipe", file)  # without --tokens 600
+    assert "must come from the same settings" in said
+    assert contents(run) == before
+    again = fleetfit(capsys, *words, "--recipe", run / "recipe.toml")
+    assert again["steps"] == 3

@@ -82,6 +82,56 @@ def test_attention_with_gradients_equals_the_fused_kernel() -> None:
     assert relative(written_out, fused) < 1e-5
 
 
+def test_scores_equal_transformers_after_mask_and_softmax(tmp_path: Path) -> None:
+    bert = write_bert(tmp_path / "bert", attn_implementation="eager")
+    source = read_source(tmp_path / "bert")
+    inputs = batch()
+    with torch.no_grad():
+        ours = Encoder(arch=source.architecture, weights=source.weights)(inputs, scores=True)
+        theirs = bert(
+            inputs.input_ids,
+            attention_mask=inputs.attention_mask,
+            token_type_ids=inputs.token_type_ids,
+            output_attentions=True,
+        ).attentions
+    kept = inputs.attention_mask.bool()
+    assert len(ours.scores) == len(theirs) == 3
+    for scores, wanted in zip(ours.scores, theirs, strict=True):
+        assert scores is not None
+        assert scores.shape == (3, 4, 12, 12)
+        assert bool(scores.isfinite().all())
+        shares = scores.masked_fill(~kept[:, None, None, :], float("-inf")).softmax(dim=-1)
+        rows = kept[:, None, :].expand(shares.shape[:3])
+        assert relative(shares[rows], wanted[rows]) < 1e-5
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_asking_for_scores_changes_no_state(gradients: bool) -> None:
+    weights = {n: w.requires_grad_(gradients) for n, w in random_weights(ARCH).items()}
+    encoder = Encoder(arch=ARCH, weights=weights)
+    asked, plain = encoder(batch(), scores=True), encoder(batch())
+    assert plain.scores == ()
+    assert len(asked.scores) == len(asked.hidden_states) - 1
+    for ours, theirs in zip(asked.hidden_states, plain.hidden_states, strict=True):
+        assert relative(ours, theirs) < (1e-7 if gradients else 1e-5)
+
+
+def test_scores_are_computed_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    fused = torch.nn.functional.scaled_dot_product_attention
+
+    def counted(*args: object, **kwargs: object) -> torch.Tensor:
+        calls.append(1)
+        return fused(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", counted)
+    encoder = Encoder(arch=ARCH, weights=random_weights(ARCH))
+    encoder(batch(), scores=True)
+    assert len(calls) == 0
+    encoder(batch())
+    assert len(calls) == 3
+
+
 def test_segment_ids_are_respected() -> None:
     encoder = Encoder(arch=ARCH, weights=random_weights(ARCH))
     inputs = batch()

@@ -11,7 +11,16 @@ from fleetfit.weights import weight_shapes
 from supernet.forward import Encoder
 from supernet.network import EncoderNetwork
 from tests.conftest import build_tiny_source
-from tests.supernet.tiny import arrays, batch, random_weights
+from tests.supernet.tiny import (
+    MEMBERS,
+    arrays,
+    batch,
+    members,
+    random_weights,
+    relative,
+    tiny_supernet,
+    train,
+)
 
 HEADS = {
     "hidden": Head(),
@@ -82,3 +91,19 @@ def test_weights_of_another_architecture_are_refused() -> None:
     wrong = arrays(random_weights(arch.with_head(Head(kind="masked_lm"))))
     with pytest.raises(InputError, match=r"'head\.bias' is unknown"):
         EncoderNetwork.of(arch, wrong)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_scores_of_an_extracted_network_are_those_of_its_slice(name: str) -> None:
+    supernet = train(tiny_supernet(), steps=2)
+    arch, inputs = members(supernet.space)[name], batch()
+    given = (inputs.input_ids, inputs.attention_mask, inputs.token_type_ids)
+    with torch.no_grad():
+        sliced = Encoder(arch=arch, weights=supernet.slice(arch))(inputs, scores=True).scores
+        extracted = EncoderNetwork.of(arch, supernet.extract(arch))(*given, scores=True).scores
+    heads = [layer.sublayers[0].heads for layer in arch.layers]  # type: ignore[union-attr]
+    assert [None if s is None else s.shape[1] for s in sliced] == heads
+    for ours, theirs in zip(extracted, sliced, strict=True):
+        assert ours is not None
+        assert theirs is not None
+        assert relative(ours, theirs) < 1e-5

@@ -1,0 +1,96 @@
+"""What a sub-network may learn from, each loss a small function, and their weights in the mix.
+
+None of them looks at padding: what stands there changes no loss.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from fleetfit.codec import check_literals
+from fleetfit.errors import InputError
+
+__all__ = ["Layers", "LossWeights", "hidden_loss", "in_place_loss", "score_loss"]
+
+Layers = Literal["last", "all"]
+"""Which layers are compared with the teacher's: the last with its last, or besides this one every
+layer with the teacher's at the same place in the source (``Teacher.layer_of``).
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossWeights:
+    """The mix: what each loss of a member counts; 0 leaves it out."""
+
+    hidden: float = 1.0
+    """Distance to the frozen teacher's hidden states."""
+    hidden_layers: Layers = "last"
+    scores: float = 0.0
+    """Distance to the frozen teacher's attention scores."""
+    score_layers: Layers = "last"
+    masked_lm: float = 0.0
+    """Cross-entropy of the masked tokens; above 0 the inputs are corrupted."""
+    in_place: float = 0.0
+    """Soft cross-entropy to the largest member's predictions of the masked tokens; above 0 the
+    inputs are corrupted.
+    """
+
+    def __post_init__(self) -> None:
+        """Weights are at least 0, and the largest member has a loss too."""
+        check_literals(self)
+        own = (self.hidden, self.scores, self.masked_lm)
+        if not all(0 <= weight < math.inf for weight in (*own, self.in_place)) or not sum(own):
+            raise InputError(
+                "Loss weights must be >= 0 and finite and one beside in_place above 0, but got "
+                f"hidden {self.hidden}, scores {self.scores}, masked_lm {self.masked_lm}, "
+                f"in_place {self.in_place}."
+            )
+
+    @property
+    def needs_masking(self) -> bool:
+        """Whether there are tokens to predict."""
+        return self.masked_lm > 0 or self.in_place > 0
+
+
+def hidden_loss(ours: Tensor, teachers: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Squared distance over the variance of the teacher's states; 0 equal, 1 no better than a mean.
+
+    TinyBERT (Jiao et al. 2020, section 3.1, hidden states) takes the mean squared error; over the
+    variance it does not depend on the teacher's scale. Both batch x seq x width; ``mask`` batch x
+    seq, 1 for tokens; without it there is no padding.
+    """
+    if mask is not None:
+        ours, teachers = ours[mask.bool()], teachers[mask.bool()]
+    target = teachers.float().flatten(0, -2)
+    variance = (target - target.mean(dim=0)).square().mean()
+    return F.mse_loss(ours.float().flatten(0, -2), target) / variance
+
+
+def score_loss(ours: Tensor, teachers: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error of attention scores before the softmax, over pairs of real tokens.
+
+    TinyBERT (Jiao et al. 2020, section 3.1, attention); of the last layer in AutoTinyBERT (Yin et
+    al. 2021). Ours batch x heads x seq x seq; the teacher's may have more heads: a member that has
+    dropped heads kept the first, and head k is compared with head k. ``mask`` batch x seq, 1 for
+    tokens.
+    """
+    kept = mask.bool()
+    pairs = kept[:, None, :, None] & kept[:, None, None, :]
+    error = (ours.float() - teachers[:, : ours.shape[1]].float()).square()
+    return error.masked_fill(~pairs, 0.0).sum() / (pairs.sum() * ours.shape[1])
+
+
+def in_place_loss(logits: Tensor, teachers: Tensor) -> Tensor:
+    """Mean soft cross-entropy in nats to the predictions of the largest member; 0 of none.
+
+    -sum_v p(v) log q(v) with p of the largest, as given, and q ours (Yu & Huang 2019, in-place
+    distillation). Both positions x vocab, masked positions only.
+    """
+    if not len(logits):
+        return logits.float().sum()
+    return F.cross_entropy(logits.float(), teachers.float().softmax(dim=-1))

@@ -1,0 +1,89 @@
+"""Each loss against a computation by hand, with padding and without, and the weights' limits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from fleetfit import InputError
+from supernet.losses import LossWeights, hidden_loss, in_place_loss, score_loss
+
+
+def test_hidden_loss_by_hand() -> None:
+    teacher = torch.tensor([[[0.0], [2.0]]])
+    ours = torch.tensor([[[1.0], [2.0]]])
+    # error (1 + 0) / 2, variance 1
+    assert float(hidden_loss(ours, teacher)) == pytest.approx(0.5)
+    assert float(hidden_loss(teacher.mean(dim=1, keepdim=True).expand(1, 2, 1), teacher)) == (
+        pytest.approx(1.0)
+    )
+
+
+def test_hidden_loss_leaves_padding_out() -> None:
+    teacher = torch.tensor([[[0.0], [2.0], [50.0]], [[7.0], [7.0], [7.0]]])
+    ours = torch.tensor([[[1.0], [2.0], [-3.0]], [[1.0], [2.0], [float("nan")]]])
+    mask = torch.tensor([[1, 1, 0], [0, 0, 0]])
+    assert float(hidden_loss(ours, teacher, mask)) == pytest.approx(0.5)
+
+
+def test_score_loss_by_hand_compares_heads_that_are_kept_and_pairs_of_tokens() -> None:
+    first = [[1.0, 2.0, 9.0], [3.0, 4.0, 9.0], [9.0, 9.0, 9.0]]
+    teacher = torch.tensor([[first, [[100.0] * 3] * 3]])  # the second head is dropped
+    ours = torch.zeros(1, 1, 3, 3)
+    # (1 + 4 + 9 + 16) / 4 pairs
+    assert float(score_loss(ours, teacher, torch.tensor([[1, 1, 0]]))) == pytest.approx(7.5)
+    whole = float(score_loss(ours, teacher, torch.tensor([[1, 1, 1]])))
+    assert whole == pytest.approx((1 + 4 + 9 + 16 + 5 * 81) / 9)
+
+
+def test_score_loss_of_all_heads_is_their_mean() -> None:
+    teacher = torch.tensor([1.0, 3.0])[None, :, None, None].expand(1, 2, 2, 2)
+    loss = score_loss(torch.zeros(1, 2, 2, 2), teacher, torch.ones(1, 2))
+    assert float(loss) == pytest.approx((1 + 9) / 2)
+
+
+def test_in_place_loss_by_hand() -> None:
+    third = math.log(3.0)  # probabilities 3/4 and 1/4 beside a zero
+    teacher = torch.tensor([[third, 0.0], [0.0, 0.0]])
+    ours = torch.tensor([[0.0, 0.0], [third, 0.0]])
+    first = math.log(2)
+    second = -0.5 * (math.log(0.75) + math.log(0.25))
+    assert float(in_place_loss(ours, teacher)) == pytest.approx((first + second) / 2)
+
+
+def test_in_place_loss_is_least_where_predictions_are_equal() -> None:
+    teacher = torch.tensor([[0.3, -1.0, 2.0]])
+    ours = (teacher + 5.0).requires_grad_()  # a shift of all logits changes nothing
+    in_place_loss(ours, teacher).backward()
+    assert ours.grad is not None
+    assert float(ours.grad.abs().max()) < 1e-6
+
+
+def test_in_place_loss_of_no_positions_is_zero() -> None:
+    assert float(in_place_loss(torch.zeros(0, 5), torch.zeros(0, 5))) == 0.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden": 0.0},
+        {"hidden": 0.0, "in_place": 1.0},
+        {"masked_lm": -1.0},
+        {"scores": -1.0},
+        {"in_place": -1.0},
+        {"hidden": float("nan")},
+        {"in_place": float("inf")},
+    ],
+    ids=str,
+)
+def test_weights_out_of_range_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="Loss weights must be >= 0 and finite"):
+        LossWeights(**change)
+
+
+def test_layers_that_are_no_choice_are_refused() -> None:
+    with pytest.raises(InputError, match=r"LossWeights\.hidden_layers must be one of"):
+        LossWeights(hidden_layers="first")  # type: ignore[arg-type]

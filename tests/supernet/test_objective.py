@@ -1,0 +1,179 @@
+"""The mix of losses of a member: each part against its function, and padding without effect."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from fleetfit import Architecture, Head, InputError
+from supernet.forward import Batch, Encoder
+from supernet.losses import LossWeights, hidden_loss, in_place_loss, score_loss
+from supernet.masking import masked_lm_loss
+from supernet.model import Supernet
+from supernet.network import EncoderNetwork
+from supernet.objective import Example, Lesson, Objective
+from supernet.teacher import Teacher
+from tests.supernet.spaces.spaces import source
+from tests.supernet.tiny import IDS, arrays, batch, members, random_weights, tiny_supernet, train
+
+MIXES = {
+    "hidden": LossWeights(),
+    "all hidden": LossWeights(hidden_layers="all"),
+    "scores": LossWeights(hidden=0.0, scores=2.0),
+    "all scores": LossWeights(hidden=0.0, scores=2.0, score_layers="all"),
+    "masked_lm": LossWeights(hidden=0.0, masked_lm=1.0),
+    "in_place": LossWeights(in_place=1.0),
+    "everything": LossWeights(
+        hidden_layers="all", scores=0.5, score_layers="all", masked_lm=0.3, in_place=0.7
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def supernet() -> Supernet:
+    return train(tiny_supernet(), steps=2)
+
+
+def other_teacher(supernet: Supernet) -> Teacher:
+    """Another network of the source's sizes."""
+    arch = supernet.space.largest()
+    network = EncoderNetwork.of(arch, arrays(random_weights(arch, seed=9)))
+    return Teacher(network, arch, fitted=False)
+
+
+def example(*, extra: int = 0) -> Example:
+    """Every third token is to be predicted; ``extra`` columns of padding with words in them."""
+    inputs = batch()
+    clean, mask = inputs.input_ids, inputs.attention_mask
+    chosen = mask.bool() & (torch.arange(clean.shape[1]) % 3 == 1)
+    corrupted = torch.where(chosen, IDS["[MASK]"], clean)
+
+    def wider(values: Tensor, fill: int) -> Tensor:
+        return torch.nn.functional.pad(values, (0, extra), value=fill)
+
+    seen = Batch(
+        input_ids=wider(corrupted, 50),
+        attention_mask=wider(mask, 0),
+        token_type_ids=wider(inputs.token_type_ids, 1),
+    )
+    return Example(batch=seen, clean=wider(clean, 60), chosen=wider(chosen, 0))
+
+
+def lesson_of(objective: Objective, given: Example) -> Lesson:
+    """The teacher's part and the largest member's."""
+    lesson = objective.teach(given.batch)
+    _, logits = objective(objective.supernet.space.largest(), given, lesson)
+    assert logits is not None
+    return dataclasses.replace(lesson, logits=logits.detach())
+
+
+def loss_of(objective: Objective, arch: Architecture, given: Example) -> float:
+    with torch.no_grad():
+        return float(objective(arch, given, lesson_of(objective, given))[0])
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_padding_changes_nothing(supernet: Supernet, name: str) -> None:
+    objective = Objective(supernet, other_teacher(supernet), MIXES[name])
+    for arch in members(supernet.space).values():
+        wanted = loss_of(objective, arch, example())
+        assert loss_of(objective, arch, example(extra=5)) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_mix_is_the_weighted_sum_of_its_parts(supernet: Supernet) -> None:
+    teacher, arch, given = other_teacher(supernet), supernet.space.smallest(), example()
+    weights = LossWeights(hidden=0.2, scores=0.5, masked_lm=0.3, in_place=0.7)
+    objective = Objective(supernet, teacher, weights)
+    assert given.chosen is not None
+    masked_lm = Head(kind="masked_lm")
+    with torch.no_grad():
+        encoder = Encoder(arch=arch, weights=supernet.slice(arch))
+        ours, theirs = encoder(given.batch, scores=True), teacher(given.batch, scores=True)
+        logits = supernet(given.batch, arch.with_head(masked_lm)).logits[given.chosen]
+        largest = supernet(given.batch, supernet.space.largest().with_head(masked_lm))
+        readout = supernet.readout(arch, ours.hidden)
+    mask = given.batch.attention_mask
+    mine, target = ours.scores[-1], theirs.scores[-1]
+    assert mine is not None
+    assert target is not None
+    wanted = 0.2 * hidden_loss(readout, theirs.hidden, mask)
+    wanted += 0.5 * score_loss(mine, target, mask)
+    wanted += 0.3 * masked_lm_loss(logits, given.clean[given.chosen])
+    wanted += 0.7 * in_place_loss(logits, largest.logits[given.chosen])
+    assert loss_of(objective, arch, given) == pytest.approx(float(wanted), rel=1e-4)
+
+
+def test_inner_layers_are_compared_with_those_they_come_from(supernet: Supernet) -> None:
+    # two layers of full width: the source's first and last
+    arch, teacher = members(supernet.space)["shallow"], other_teacher(supernet)
+    objective = Objective(supernet, teacher, LossWeights(hidden_layers="all"))
+    given = example()
+    mask = given.batch.attention_mask
+    with torch.no_grad():
+        ours, theirs = supernet(given.batch, arch), teacher(given.batch)
+    first = hidden_loss(ours.hidden_states[1], theirs.hidden_states[1], mask)
+    last = hidden_loss(ours.hidden_states[2], theirs.hidden_states[3], mask)
+    wanted = float(first + last) / 2
+    assert loss_of(objective, arch, given) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_without_training_the_largest_is_its_teacher_in_every_layer() -> None:
+    supernet = tiny_supernet()
+    weights = LossWeights(hidden_layers="all", scores=1.0, score_layers="all")
+    objective = Objective(supernet, Teacher.of(supernet, None, fitted=False), weights)
+    assert loss_of(objective, supernet.space.largest(), example()) < 1e-6
+    assert loss_of(objective, supernet.space.smallest(), example()) > 0.1
+
+
+def test_the_largest_does_not_learn_from_itself(supernet: Supernet) -> None:
+    objective = Objective(supernet, other_teacher(supernet), LossWeights(in_place=5.0))
+    without = Objective(supernet, other_teacher(supernet), LossWeights())
+    given, largest = example(), supernet.space.largest()
+    with torch.no_grad():
+        loss, _ = objective(largest, given, objective.teach(given.batch))
+        wanted, _ = without(largest, given, without.teach(given.batch))
+    assert torch.equal(loss, wanted)
+
+
+def test_a_teacher_of_other_widths_is_met_through_its_map(supernet: Supernet) -> None:
+    arch = supernet.space.smallest()
+    network = EncoderNetwork.of(arch, arrays(random_weights(arch, seed=4)))
+    teacher = Teacher.of(supernet, network, fitted=True)
+    objective = Objective(supernet, teacher, LossWeights(hidden_layers="all"))
+    given = example()
+    largest = supernet.space.largest()
+    loss, _ = objective(largest, given, objective.teach(given.batch))
+    loss.backward()
+    assert teacher.fit["fit.weight"].grad is not None
+    assert float(teacher.fit["fit.weight"].grad.abs().min()) > 0
+    with torch.no_grad():  # what a least-squares fit leaves is less than at the start
+        kept = given.batch.attention_mask.bool()
+        states = supernet(given.batch, largest).hidden[kept]
+        ones = torch.ones(len(states), 1)
+        solution = torch.linalg.lstsq(
+            torch.cat([states, ones], dim=1), teacher(given.batch).hidden[kept]
+        ).solution
+        teacher.fit["fit.weight"].copy_(solution[:-1].T)
+        teacher.fit["fit.bias"].copy_(solution[-1])
+    last = Objective(supernet, teacher, LossWeights())
+    assert loss_of(last, largest, given) < 0.5 < float(loss.detach())
+    supernet.zero_grad()
+
+
+def test_the_source_states_are_the_supernets_own_under_another_teacher(supernet: Supernet) -> None:
+    network = EncoderNetwork(supernet.space.smallest())
+    objective = Objective(supernet, Teacher.of(supernet, network, fitted=True), LossWeights())
+    states = objective.source_states(batch())
+    wanted = supernet(batch(), supernet.space.largest()).hidden
+    torch.testing.assert_close(states, wanted)
+    assert not states.requires_grad
+
+
+def test_scores_of_a_teacher_with_other_heads_are_refused(supernet: Supernet) -> None:
+    teacher = Teacher.of(supernet, EncoderNetwork(source(heads=2)), fitted=True)
+    with pytest.raises(InputError, match=r"the source's heads in every layer, \[4\], but has \[2"):
+        Objective(supernet, teacher, LossWeights(scores=1.0))
+    Objective(supernet, teacher, LossWeights())

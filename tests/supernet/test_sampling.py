@@ -1,0 +1,97 @@
+"""The contract of sampling, over every space: members of a step follow from (seed, step) alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fleetfit import InputError
+from supernet.sampling import Sampling
+from supernet.spaces import SearchSpace
+from tests.supernet.spaces.spaces import SPACES
+
+SAMPLINGS = {
+    "default": Sampling(),
+    "extremes": Sampling(random_members=0),
+    "sandwich": Sampling(random_members=3, distribution="independent"),
+    "single_path": Sampling(strategy="single_path"),
+    "single_path_independent": Sampling(strategy="single_path", distribution="independent"),
+    "batch_wise": Sampling(strategy="batch_wise", random_members=4),
+    "batch_wise_independent": Sampling(
+        strategy="batch_wise", random_members=4, distribution="independent"
+    ),
+}
+
+
+@pytest.fixture(params=SAMPLINGS)
+def sampling(request: pytest.FixtureRequest) -> Sampling:
+    return SAMPLINGS[request.param]
+
+
+@pytest.fixture(params=SPACES)
+def space(request: pytest.FixtureRequest) -> SearchSpace:
+    return SPACES[request.param]
+
+
+def test_members_are_of_the_space_under_their_names(sampling: Sampling, space: SearchSpace) -> None:
+    drawn = sampling.members(space, seed=3, step=5)
+    randoms = [f"random{i}" for i in range(sampling.random_members)]
+    ends = ["largest", "smallest"] if sampling.strategy == "sandwich" else []
+    assert list(drawn) == ends + randoms
+    assert all(space.contains(arch) for arch in drawn.values())
+    if ends:
+        assert drawn["largest"] == space.largest()
+        assert drawn["smallest"] == space.smallest()
+
+
+def test_members_follow_from_seed_and_step_alone(sampling: Sampling, space: SearchSpace) -> None:
+    forwards = [sampling.members(space, seed=3, step=step) for step in range(10)]
+    np.random.seed(77)  # what a stranger does to the global generator
+    backwards = [sampling.members(space, seed=3, step=step) for step in reversed(range(10))]
+    assert forwards == backwards[::-1]
+
+
+def test_steps_and_seeds_differ(sampling: Sampling) -> None:
+    if not sampling.random_members:
+        return
+    space = SPACES["default"]
+
+    def first(seed: int, step: int) -> str:
+        return sampling.members(space, seed=seed, step=step)["random0"].id
+
+    assert len({first(3, step) for step in range(20)}) > 15
+    assert len({first(seed, 3) for seed in range(20)}) > 15
+
+
+def test_more_random_members_keep_the_first(space: SearchSpace) -> None:
+    few = Sampling(strategy="batch_wise", random_members=2).members(space, seed=0, step=9)
+    many = Sampling(strategy="batch_wise", random_members=5).members(space, seed=0, step=9)
+    assert {name: many[name] for name in few} == few
+
+
+def test_independent_genes_are_uniform() -> None:
+    space = SPACES["full"]
+    sampling = Sampling(strategy="batch_wise", random_members=3000, distribution="independent")
+    drawn = sampling.members(space, seed=0, step=0).values()
+    depths = np.bincount([len(arch.layers) for arch in drawn])[1:]
+    widths = np.bincount([arch.layers[0].width for arch in drawn])[[16, 24, 32]]
+    assert np.abs(depths / 3000 - 1 / 3).max() < 0.04
+    assert np.abs(widths / 3000 - 1 / 3).max() < 0.04
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"random_members": -1}, "Random members must be >= 0 for sandwich"),
+        ({"strategy": "batch_wise", "random_members": 0}, "must be >= 1 for batch_wise"),
+        ({"strategy": "single_path", "random_members": 2}, "a single_path must be 1"),
+        ({"strategy": "sandwhich"}, "Sampling.strategy must be one of"),
+        ({"distribution": "uniform"}, "Sampling.distribution must be one of"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Sampling(**change)
