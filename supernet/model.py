@@ -61,9 +61,9 @@ class Supernet(nn.Module):
             name = f"head.{part}"
             put(self, name, weights.get(name, fresh[name]))
 
-    def forward(self, batch: Batch, arch: Architecture) -> Output:
-        """Run the slice that ``arch`` names; head none or masked LM."""
-        return Encoder(arch=arch, weights=self.slice(arch))(batch)
+    def forward(self, batch: Batch, arch: Architecture, *, scores: bool = False) -> Output:
+        """Run the slice that ``arch`` names; head none or masked LM. ``scores``: see Encoder."""
+        return Encoder(arch=arch, weights=self.slice(arch))(batch, scores=scores)
 
     def slice(self, arch: Architecture) -> dict[str, Tensor]:
         """The weights of ``arch`` with gradients to this supernet's; names of fleetfit.weights.

@@ -73,8 +73,7 @@ class Objective:
     ) -> tuple[Tensor, Tensor | None]:
         """The loss of a member, and its logits at the positions to predict, if there are any."""
         weights = self.weights
-        encoder = Encoder(arch=arch, weights=self.supernet.slice(arch))
-        output = encoder(example.batch, scores=weights.scores > 0)
+        output: Output = self.supernet(example.batch, arch, scores=weights.scores > 0)
         loss = torch.zeros(())
         if weights.hidden:
             loss = loss + weights.hidden * self._hidden(arch, example, output, lesson.frozen)

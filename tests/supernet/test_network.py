@@ -93,13 +93,13 @@ def test_weights_of_another_architecture_are_refused() -> None:
         EncoderNetwork.of(arch, wrong)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
-def test_scores_of_an_extracted_network_are_those_of_its_slice(name: str) -> None:
-    supernet = train(tiny_supernet(), steps=2)
+@pytest.mark.parametrize(("kind", "name"), MEMBERS)
+def test_scores_of_an_extracted_network_are_those_of_its_slice(kind: str, name: str) -> None:
+    supernet = train(tiny_supernet(kind), steps=2)
     arch, inputs = members(supernet.space)[name], batch()
     given = (inputs.input_ids, inputs.attention_mask, inputs.token_type_ids)
     with torch.no_grad():
-        sliced = Encoder(arch=arch, weights=supernet.slice(arch))(inputs, scores=True).scores
+        sliced = supernet(inputs, arch, scores=True).scores
         extracted = EncoderNetwork.of(arch, supernet.extract(arch))(*given, scores=True).scores
     heads = [layer.sublayers[0].heads for layer in arch.layers]  # type: ignore[union-attr]
     assert [None if s is None else s.shape[1] for s in sliced] == heads
