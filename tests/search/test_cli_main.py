@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -55,7 +56,13 @@ def test_misuse_ends_with_exit_code_2(words: list[str], capsys: pytest.CaptureFi
 def test_an_interrupt_says_how_to_go_on(
     number: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "describe", lambda: os.kill(os.getpid(), number))
+
+    def interrupted() -> None:
+        os.kill(os.getpid(), number)
+        for _ in range(1000):  # any thread may take the signal; this one hears of it a little later
+            time.sleep(0.01)
+
+    monkeypatch.setattr(devices, "describe", interrupted)
     before = signal.getsignal(signal.SIGTERM)
     assert main(["describe"]) == 130
     assert "profile and pretrain go on from here" in capsys.readouterr().err
