@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from fleetfit import InputError
 from fleetfit.files import check_new
 from search.cli.console import progress, result, say
 from search.cli.corpus import Texts
 from search.cli.options import AsJson, numbers_of
+from supernet.spaces import CHOICES, Choices, read_config
 
 __all__ = ["convert"]
 
@@ -24,6 +26,9 @@ def convert(
     source: Annotated[Path, typer.Argument(help="Checkpoint directory of model type bert.")],
     out: Annotated[Path, typer.Argument(help="New directory for the supernet.")],
     text: Texts,
+    space: Annotated[
+        str, typer.Option(help="elastic, supershaper or autotinybert, scaled to the checkpoint.")
+    ] = "elastic",
     depths: Sizes = None,
     embedding_widths: Sizes = None,
     widths: Sizes = None,
@@ -42,7 +47,6 @@ def convert(
     """
     from supernet.convert import About, read_source
     from supernet.convert import convert as convert_source
-    from supernet.spaces import ElasticChoices, read_config
     from supernet.text import read_lines
 
     check_new(out)
@@ -53,22 +57,38 @@ def convert(
         "heads": heads,
         "ffns": ffns,
     }
+    chosen = _choices(space)
     changed = {
         name: numbers_of(_option(name), value) for name, value in given.items() if value is not None
     }
+    odd = sorted(changed.keys() - {field.name for field in dataclasses.fields(chosen)})
+    if odd:
+        raise InputError(
+            f"A conversion to {space} must have no {_option(odd[0])}, but it was given; leave it "
+            "out."
+        )
     with progress("converting") as report:
         report(0, 4, "reading the checkpoint")
         read = read_source(source)
+        scaled: Any = chosen.scaled_to(read.architecture)
         about = About(
-            choices=dataclasses.replace(ElasticChoices.scaled_to(read.architecture), **changed),
+            choices=dataclasses.replace(scaled, **changed),
             licences={"weights": licence},
             provenance={"source": source_name or read.name},
         )
         lines = chain.from_iterable(read_lines(path) for path in text)
         convert_source(read, out, text=lines, about=about, progress=report)
-    space = read_config(out).space
-    say(f"{escape(str(out))}: {space.size:.3g} sub-networks of {space.source.summary()}")
-    result({"supernet": str(out), "size": space.size}, as_json=json)
+    made = read_config(out).space
+    say(f"{escape(str(out))}: {made.size:.3g} sub-networks of {made.source.summary()}")
+    result({"supernet": str(out), "size": made.size}, as_json=json)
+
+
+def _choices(space: str) -> type[Choices]:
+    found = {str(name): choices for name, choices in CHOICES.items()}.get(space)
+    if found is None:
+        known = ", ".join(CHOICES)
+        raise InputError(f"A space must be one of {known}, but got {space!r}; choose one of them.")
+    return found
 
 
 def _option(name: str) -> str:

@@ -45,6 +45,26 @@ def test_a_space_must_fit_its_checkpoint(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--space", "huge"), "must be one of elastic, supershaper, autotinybert"),
+        (("--space", "supershaper", "--depths", "1"), "must have no --depths"),
+    ],
+)
+def test_a_space_is_known_and_has_the_dimensions_given(
+    bert: Path,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    complaint: str,
+) -> None:
+    said = refused(capsys, 2, "convert", bert, tmp_path / "out", "--text", corpus, *options)
+    assert complaint in said
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("data", [b"", b"\n \n", b"\x89PNG\x00\x01", b"\xff\xfe\xfa"])
 def test_a_corpus_must_hold_text(
     supernet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes

@@ -80,6 +80,16 @@ def test_a_conversion_tells_its_stages_and_its_source(
     assert "importance" in told[2][2]
 
 
+@pytest.mark.parametrize("space", ["elastic", "supershaper", "autotinybert"])
+def test_a_conversion_makes_the_space_it_is_asked_for(
+    bert: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], space: str
+) -> None:
+    words = ("convert", bert, tmp_path / "out", "--text", corpus)
+    made = fleetfit(capsys, *words, "--space", space)
+    config = read_config(tmp_path / "out")
+    assert (config.space_name, made["size"]) == (space, config.space.size)
+
+
 def test_learning_tells_each_metric(
     learned: tuple[Path, Path],
     tmp_path: Path,
