@@ -33,10 +33,9 @@ def machine_lock(who: str, *, timeout_s: float = 60.0, path: Path | None = None)
     handle = _open(path)
     try:
         _acquire(handle, path, timeout_s)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{who} (process {os.getpid()})".encode(), 0)
+        _sign(handle, f"{who} (process {os.getpid()})")
         yield path
-        os.ftruncate(handle, 0)
+        _sign(handle, "")
     finally:
         os.close(handle)
 
@@ -63,10 +62,19 @@ def scratch_directory(lock: Path) -> Iterator[Path]:
         yield Path(name)
 
 
+def _sign(handle: int, name: str) -> None:
+    """Leave the holder's name to others, where the lock may be written to."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, name.encode(), 0)
+
+
 def _open(path: Path) -> int:
     # First without O_CREAT: in a sticky directory Linux refuses it for another user's file.
     with contextlib.suppress(FileNotFoundError, PermissionError):
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # enough to lock it
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         with contextlib.suppress(PermissionError):

@@ -87,11 +87,14 @@ def verified(
 ) -> Measurement:
     """The verification of ``query`` under random weights: from the store, or made and stored now.
 
-    One made under another version of its runtime is made again. Raises as ``verify``.
+    One that is unstable, lacks the memory that is wanted, or was made under another version of its
+    runtime is made again. Raises as ``verify``.
     """
     known = store.get(_job(query, settings, None), device.name)
-    if known is not None and known.is_current(device):
-        return known
+    if known is not None and known.is_current(device) and known.status == "ok":
+        complete = known.memory_bytes is not None or not settings.memory
+        if complete:
+            return known
     found = verify(query, device=device, settings=settings, progress=progress)
     store.put(found)
     return found

@@ -81,11 +81,10 @@ def _miss(problem: Problem, candidate: Candidate) -> str:
     for budget in problem.cost_budgets:
         found = predict(costs, budget.metric, table, candidate.target, problem.workload)
         value = float((found.upper if budget.relation == "<=" else found.lower)[0])
-        misses.append(
-            (budget.excess(value), f"predicted {budget.shown(value)} where {budget} is asked")
-        )
-    kept = f" (a reserve of {problem.reserve:.0%} taken off)" if problem.reserve else ""
-    return f"{candidate}, {max(misses)[1]}{kept}"
+        kept = "" if budget in problem.budgets else f", {problem.reserve:.0%} in reserve,"
+        said = f"predicted {budget.shown(value)} where {budget}{kept} is asked"
+        misses.append((budget.excess(value), said))
+    return f"{candidate}, {max(misses)[1]}"
 
 
 def _members(problem: Problem, samples: int, seed: int) -> list[Architecture]:

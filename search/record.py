@@ -12,10 +12,17 @@ from search.candidate import Candidate
 from search.cost import Estimate
 from search.result import Evaluated
 
-__all__ = ["Ranked", "SearchRecord", "VerifiedRecord", "read_record", "write_record"]
+__all__ = [
+    "Ranked",
+    "SearchRecord",
+    "TriedRecord",
+    "VerifiedRecord",
+    "read_record",
+    "write_record",
+]
 
 
-R = TypeVar("R", "SearchRecord", "VerifiedRecord")
+R = TypeVar("R", "SearchRecord", "VerifiedRecord", "TriedRecord")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +89,6 @@ class VerifiedRecord:
     predicted: dict[str, Estimate]
     measurement: Measurement
     misses: tuple[Measurement, ...] = ()
-    """Candidates that were measured and not taken, those before ``verify --next`` too."""
-
-    @property
-    def measured(self) -> tuple[Measurement, ...]:
-        """Everything that was measured for this search so far."""
-        return (*self.misses, self.measurement)
 
     @property
     def absolute_budgets(self) -> tuple[Budget, ...]:
@@ -95,7 +96,20 @@ class VerifiedRecord:
         return tuple(map(Budget.parse, self.budgets))
 
 
-def write_record(path: Path, record: SearchRecord | VerifiedRecord) -> None:
+@dataclass(frozen=True, kw_only=True)
+class TriedRecord:
+    """Everything that verify measured for one search so far: ``--next`` goes on after it."""
+
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def candidates(self) -> frozenset[Candidate]:
+        """What was measured."""
+        queries = [m.job.query for m in self.measurements]
+        return frozenset(Candidate(architecture=q.architecture, target=q.target) for q in queries)
+
+
+def write_record(path: Path, record: SearchRecord | VerifiedRecord | TriedRecord) -> None:
     """Write a record atomically."""
     write_text(path, dumps(record) + "\n")
 

@@ -128,5 +128,5 @@ def _nearest(misses: Sequence[Measured]) -> str:
     return (
         f"A candidate must keep every budget when measured, but none of {len(misses)} did; the "
         f"nearest is {nearest.candidate}, {nearest.excess:.1%} beyond {nearest.worst}: raise the "
-        "limit, or search again with what was learned."
+        "limit, search with less --reserve, or search again with what was learned."
     )

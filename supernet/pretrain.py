@@ -72,6 +72,13 @@ class PretrainConfig:
         sizes = (self.tokens, self.batch_tokens, self.learning_rate, self.head_learning_rate)
         if not all(0 < size < math.inf for size in sizes) or self.head_tokens < 0:
             raise InputError("Tokens and learning rates must be above 0 and finite, one is not.")
+        if not (0 < self.clip < math.inf and 0 <= self.weight_decay < math.inf):
+            raise InputError(
+                "`clip > 0` and `weight_decay >= 0` must hold, both finite, but got "
+                f"{self.clip} and {self.weight_decay}."
+            )
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"The warmup must be a share below 1, but got {self.warmup}.")
         if not self.seq_lens or min(self.seq_lens) < 3 or self.batch_tokens < max(self.seq_lens):
             raise InputError(
                 "Sequences must have at least 3 tokens and fit into the tokens of a step, but got "

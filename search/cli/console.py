@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -58,8 +59,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 def result(data: dict[str, object], *, as_json: bool) -> None:
     """The one JSON document on stdout, where it was asked for."""
     if as_json:
-        sys.stdout.write(json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # nobody reads any more; nor shall the flush at exit complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

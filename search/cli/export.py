@@ -15,8 +15,6 @@ from fleetfit.files import check_new
 from search.cli.console import mib, ms, percent, progress, result, say, table
 from search.cli.options import (
     AsJson,
-    Batch,
-    SeqLen,
     StoreUrl,
     Threads,
     budgets_of,
@@ -42,8 +40,8 @@ def export(
     budget: Annotated[
         list[str] | None, typer.Option(help="Where there is no verified.json.")
     ] = None,
-    batch: Batch = 1,
-    seq_len: SeqLen = 128,
+    batch: Annotated[int | None, typer.Option(min=1, help="Sequences at once; 1.")] = None,
+    seq_len: Annotated[int | None, typer.Option(min=1, help="Tokens per sequence; 128.")] = None,
     test: Annotated[
         Path | None, typer.Option(help="Labelled file: the exported model is scored on it.")
     ] = None,
@@ -67,13 +65,13 @@ def export(
     check_new(out)
     device = describe()
     if verified is not None:
-        _check_alone(target=target, threads=threads, budget=budget)
+        _check_alone(target=target, threads=threads, budget=budget, batch=batch, seq_len=seq_len)
         order = Order.of(read_record(verified, VerifiedRecord))
     else:
         chosen = targets_of([target] if target else None, device, threads)
         order = Order(
             target=chosen[0],
-            workload=workload_of(batch, seq_len),
+            workload=workload_of(batch or 1, seq_len or 128),
             budgets=_absolute(budgets_of(budget or [])),
         )
     order = dataclasses.replace(
@@ -119,7 +117,7 @@ def run(
 
 def _check_alone(**given: object) -> None:
     """``verified.json`` decides what these options would: none may be given beside it."""
-    twice = [f"--{name}" for name, value in given.items() if value]
+    twice = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
     if twice:
         raise InputError(
             f"Either --verified or {twice[0]} must be given, but got both; leave one out."

@@ -62,8 +62,6 @@ def main(argv: list[str] | None = None) -> int:
     except _Misuse as exc:
         said = exc.format_message().rstrip(".")  # type: ignore[attr-defined]
         return _failed(f"{said}; see fleetfit {_verb(words)}--help.", InputError.exit_code)
-    except BrokenPipeError:
-        return 0  # whoever read our output has seen enough
     except OSError as exc:
         said = f"{exc.filename or 'The disk'} must be usable, but the system says: {exc.strerror}"
         return _failed(f"{said}; free space or choose another place.", SurroundingsError.exit_code)

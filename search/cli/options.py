@@ -58,7 +58,8 @@ Budgets = Annotated[
     typer.Option(
         "--budget",
         help="As in 'latency_p50<=8ms', 'memory<=160MiB', 'params<=20M', 'size<=60MiB', "
-        "'throughput>=200/s' or 'latency_p50<=50%' of the source model; repeat it.",
+        "'throughput>=200/s' or 'latency_p50<=50%' of the source model, or 'quality_drop<=1%' for "
+        "export to judge; repeat it.",
     ),
 ]
 

@@ -51,6 +51,7 @@ from search.settings import SearchSettings
 from search.verify import RESERVE
 
 if TYPE_CHECKING:
+    from predictors import CostPredictor
     from profiler import Store
     from supernet.checkpoint import Checkpoint
     from supernet.quality import HiddenLoss
@@ -110,7 +111,11 @@ def search(
         space=loaded.config.space.with_head(head_of(labels, loaded.config.pooling)),
         targets=targets,
         budgets=(),
-        costs=calibrate(_predictors(predictors, device), verified, workload),
+        costs=calibrate(
+            _covering(_predictors(predictors, device), (targets, workload), asked),
+            verified,
+            workload,
+        ),
         workload=workload,
     )
     resolved = _resolved(asked, anything, verified)
@@ -166,8 +171,9 @@ def _resolved(
     measured = _measured_source(verified, problem.space.largest().cost_id, problem.workload)
     for target, values in source.items():
         values |= measured.get(target, {})
-    lacking = ", ".join(str(t) for t in source if t not in measured)
-    if lacking and any(b.relative for b in budgets):
+    shares = [b.metric for b in budgets if b.relative and b.metric not in ("params", "size")]
+    lacking = ", ".join(str(t) for t in source if not set(shares) <= measured.get(t, {}).keys())
+    if lacking:
         say(f"Shares are of the source model as predicted, not as measured, in {lacking}.")
     return resolve_budgets(budgets, source)
 
@@ -209,7 +215,26 @@ def _kept(found: SearchResult) -> list[Evaluated]:
     return [e for i, e in enumerate(found.ranking) if i < _KEPT or id(e) in front]
 
 
-def _predictors(path: Path, device: DeviceInfo) -> Costs:
+def _covering(
+    costs: dict[Metric, CostPredictor],
+    asked: tuple[tuple[Target, ...], Workload],
+    budgets: Sequence[Budget],
+) -> Costs:
+    """Without metrics that no budget names and that were not learned for every target asked."""
+    targets, workload = asked
+    needed = {"latency_p50", *(b.metric for b in budgets)}
+    kept: dict[Metric, CostPredictor] = {}
+    for metric, cost in costs.items():
+        known = {(r.target, r.workload) for r in cost.reports}
+        lacking = [t for t in targets if (t, workload) not in known]
+        if lacking and metric not in needed:
+            say(f"{metric} is not predicted: it was not learned for {lacking[0]}, {workload}.")
+        else:
+            kept[metric] = cost
+    return kept
+
+
+def _predictors(path: Path, device: DeviceInfo) -> dict[Metric, CostPredictor]:
     """The predictors of a directory; refused where they belong to another device or version."""
     from predictors import CostPredictor
 
@@ -234,7 +259,7 @@ def _lines(text: Path, column: str, count: int) -> tuple[list[str], list[str]]:
     from supernet.text import read_lines
 
     table_like = text.suffix.lower() in (".csv", ".tsv")
-    lines = read_column(text, column) if table_like else list(read_lines(text))
+    lines = list(dict.fromkeys(read_column(text, column) if table_like else read_lines(text)))
     if not lines:
         raise InputError(f"{text} must hold text, but it is empty.")
     step = max(1, math.ceil(len(lines) / count))
@@ -263,8 +288,8 @@ def _gain(found: SearchResult, loaded: Checkpoint, lines: list[str]) -> PairedGa
     )
     gain = paired_gain(ours.tolist(), theirs.tolist())
     say(
-        f"On {len(lines)} other lines of the text the winner's loss is {gain.gain:.4f} ± "
-        f"{gain.se:.4f} below the best uniform network's."
+        f"On {len(lines)} other lines of the text the winner's loss is {abs(gain.gain):.4f} ± "
+        f"{gain.se:.4f} {'below' if gain.gain >= 0 else 'above'} the best uniform network's."
     )
     return gain
 

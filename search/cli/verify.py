@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Set
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +20,14 @@ from search.candidate import Candidate
 from search.cli.console import mib, ms, progress, result, table
 from search.cli.options import AsJson, StoreUrl
 from search.corrections import verify_ranked
-from search.record import Ranked, SearchRecord, VerifiedRecord, read_record, write_record
+from search.record import (
+    Ranked,
+    SearchRecord,
+    TriedRecord,
+    VerifiedRecord,
+    read_record,
+    write_record,
+)
 from search.verify import Verified, measured_value
 
 __all__ = ["verify"]
@@ -30,7 +37,7 @@ def verify(
     what: Annotated[Path, typer.Argument(help="A directory that search wrote, or a bundle.")],
     store: StoreUrl = "fleetfit.db",
     next_one: Annotated[
-        bool, typer.Option("--next", help="Go on after the candidate in verified.json.")
+        bool, typer.Option("--next", help="Go on after the candidates measured before.")
     ] = False,
     json: AsJson = False,
 ) -> None:
@@ -58,20 +65,22 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
             f"{path} must be a directory that search or export wrote, but is not; search first."
         )
     record = read_record(path / "search.json", SearchRecord)
-    budgets = record.strict_budgets
     device, store = describe(), Store(store_url)
-    before = read_record(path / "verified.json", VerifiedRecord) if next_one else None
-    tried = () if before is None else before.measured
-    ranked = _left(record, tried)
+    tried = TriedRecord(measurements=())
+    if next_one:
+        tried = read_record(path / "tried.json", TriedRecord)
+    made = list(tried.measurements)
     with progress("verifying") as report:
 
         def measured(candidate: Candidate) -> Measurement:
             query = candidate.query(record.workload)
             found = measure(query, device=device, progress=report)
             store.put(found)
+            made.append(found)
+            write_record(path / "tried.json", TriedRecord(measurements=tuple(made)))
             return found
 
-        passed = verify_ranked(ranked, measured, budgets)
+        passed = verify_ranked(_left(record, tried.candidates), measured, record.strict_budgets)
     known = {r.candidate: r for r in record.ranking}
     chosen, found = known[passed.winner.candidate], passed.winner.measurement
     _show_verified(passed, known, record)
@@ -82,7 +91,7 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
         budgets=record.resolved,
         predicted=chosen.costs,
         measurement=found,
-        misses=(*tried, *(m.measurement for m in passed.misses)),
+        misses=tuple(m.measurement for m in passed.misses),
     )
     write_record(path / "verified.json", verified)
     write_text(path / "winner.json", dumps(chosen.architecture) + "\n")
@@ -94,16 +103,14 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
         "measured_upper_s": found.interval_s()[1],
         "measured_memory_bytes": found.memory_bytes,
         "limits": {b.metric: b.limit for b in record.absolute_budgets},
+        "reserve": record.reserve,
         "tries": len(passed.misses) + 1,
     }
 
 
-def _left(record: SearchRecord, tried: Sequence[Measurement]) -> tuple[Ranked, ...]:
+def _left(record: SearchRecord, tried: Set[Candidate]) -> tuple[Ranked, ...]:
     """The ranking without what was measured before."""
-    done = {
-        Candidate(architecture=m.job.query.architecture, target=m.job.query.target) for m in tried
-    }
-    left = tuple(r for r in record.ranking if r.candidate not in done)
+    left = tuple(r for r in record.ranking if r.candidate not in tried)
     if not left:
         raise InfeasibleError(
             "A candidate must be left after those measured before, but none is; search again with "
@@ -134,7 +141,8 @@ def _show_verified(passed: Verified, known: dict[Candidate, Ranked], record: Sea
         rows.append(("source", name, target, predicted, "-", "-", "-", "-"))
     columns = ("", "network", "target", "predicted", "p50", "95 % upper", "memory", "status")
     limits = ", ".join(map(str, record.strict_budgets))
-    table(f"Measured in three fresh processes, {record.workload}, {limits}", columns, rows)
+    title = f"Measured in three fresh processes, {record.workload}, {limits}"
+    table(f"{title}, times less {record.reserve:.0%} in reserve", columns, rows)
 
 
 def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:

@@ -8,7 +8,9 @@ import pytest
 
 import profiler
 from exporters import load_bundle
+from search import Candidate, Ranked
 from search.cli import main
+from search.record import SearchRecord, TriedRecord, VerifiedRecord, read_record
 from tests.search.cli_fakes import SHAPE, TARGET, Fitted, fleetfit, measure_by_fake, refused
 
 
@@ -92,6 +94,26 @@ def test_next_never_comes_back_to_a_candidate(
     found = [fleetfit(capsys, *verifying)["network"]]
     found += [fleetfit(capsys, *verifying, "--next")["network"] for _ in range(2)]
     assert len(set(found)) == 3
+
+
+def test_next_goes_on_after_five_misses(
+    fitted: Fitted, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(fitted.search("--budget", "latency_p50<=90%")) == 0
+    measure_by_fake(monkeypatch, slower=100)
+    verifying = ("verify", fitted.out, "--store", fitted.store)
+    refused(capsys, 3, *verifying)
+    tried = read_record(fitted.out / "tried.json", TriedRecord).candidates
+    measure_by_fake(monkeypatch)
+    said = main([*map(str, verifying), "--next"])
+    if said == 0:  # else no candidate was left
+        won = read_record(fitted.out / "verified.json", VerifiedRecord)
+        assert Candidate(architecture=won.architecture, target=won.target) not in tried
+    assert said == (0 if len(tried) < len(ranking(fitted)) else 3)
+
+
+def ranking(fitted: Fitted) -> tuple[Ranked, ...]:
+    return read_record(fitted.out / "search.json", SearchRecord).ranking
 
 
 def test_a_candidate_slower_than_predicted_is_a_miss_of_exit_code_3(

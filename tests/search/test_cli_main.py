@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -77,3 +79,11 @@ def test_a_disk_error_without_a_sentence_gets_one(
 
     monkeypatch.setattr(devices, "describe", full)
     assert "/somewhere" in refused(capsys, 4, "describe")
+
+
+def test_a_reader_that_has_gone_is_no_bug() -> None:
+    command = f"{sys.executable} -m search.cli describe --json | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
