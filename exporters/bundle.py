@@ -51,7 +51,7 @@ def write_bundle(
         write_bytes(directory / "encoder.safetensors", save(ordered))
         write_text(directory / "tokenizer.json", tokenizer)
         hashes = {name: sha256_of(directory / name) for name in _files(directory)}
-        complete = dataclasses.replace(manifest, files=hashes)
+        complete = dataclasses.replace(manifest, files=hashes).sealed()
         text = json.dumps(to_json(complete), indent=1, sort_keys=True, ensure_ascii=False)
         write_text(directory / _MANIFEST, text + "\n")
     return complete
@@ -128,6 +128,11 @@ def _verified(directory: Path) -> Manifest:
                 f"A bundle's files must be as they were written, but {name} was changed; "
                 "copy or export the bundle again."
             )
+    if manifest != manifest.sealed():
+        raise InputError(
+            f"A bundle's files must be as they were written, but {_MANIFEST} was changed; copy or "
+            "export the bundle again."
+        )
     return manifest
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -15,6 +17,7 @@ from fleetfit import (
     InputError,
     Target,
     Workload,
+    dumps,
     from_json,
 )
 
@@ -89,6 +92,8 @@ class Manifest:
     """Where weights and training came from."""
     files: dict[str, str] = field(default_factory=dict)
     """Relative path to SHA-256 of every file but this one; filled when written."""
+    seal: str = ""
+    """SHA-256 of this manifest's canonical JSON with an empty seal; filled when written."""
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -117,6 +122,11 @@ class Manifest:
             Budget.parse(budget)
         for name in self.files:
             _check_path(name)
+
+    def sealed(self) -> Manifest:
+        """With the seal that its other fields give."""
+        text = dumps(dataclasses.replace(self, seal=""))
+        return dataclasses.replace(self, seal=hashlib.sha256(text.encode()).hexdigest())
 
     def _check_labels(self) -> None:
         head = self.architecture.head

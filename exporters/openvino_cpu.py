@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,9 @@ def _core() -> Any:
 
 
 def _library() -> Any:
+    # Its telemetry would call home and write to the home directory at each import; OpenVINO goes
+    # without where that package cannot be imported, and has no other switch.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
     except ImportError as exc:

@@ -77,6 +77,7 @@ def _load_onnxruntime(path: str, options: dict[str, Any]) -> tuple[Any, Run]:
 
 
 def _openvino() -> Any:
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # no calls home
     import openvino
 
     return openvino

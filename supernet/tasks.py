@@ -92,6 +92,11 @@ def split(data: LabelledTexts, *, share: float, seed: int) -> tuple[LabelledText
     """
     if not 0 < share < 1:
         raise InputError(f"`0 < share < 1` must hold for the dev part, but got {share}.")
+    if len(data.names) < 2:
+        raise InputError(
+            f"A task must have at least two labels, but the only one is {data.names[0]!r}; name "
+            "another column."
+        )
     rng = np.random.default_rng(seed)
     labels = np.array(data.labels)
     dev: set[int] = set()

@@ -44,16 +44,16 @@ _NUMBER = re.compile(r"(-|[\d.,]+(e[+-]?\d+)? ?(us|ms|s|[KMG]iB|K|M|B|%|/s)?)?")
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table for a person; numbers are right-aligned on one line, no cell is cut."""
-    grid = Table(
-        title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for i, column in enumerate(columns):
         numbers = bool(rows) and all(_NUMBER.fullmatch(row[i]) for row in rows)
         justify: Literal["left", "right"] = "right" if numbers else "left"
         grid.add_column(column, justify=justify, no_wrap=numbers, overflow="fold")
     for row in rows:
         grid.add_row(*map(escape, row))
-    _console().print(grid)
+    console = _console()
+    console.print(f"[italic]{escape(title)}[/]", soft_wrap=True)
+    console.print(grid)
 
 
 def result(data: dict[str, object], *, as_json: bool) -> None:

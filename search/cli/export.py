@@ -87,7 +87,7 @@ def export(
         ms(made.measured.latency_p50_s),
         ms(made.measured.upper_latency_p50_s),
         mib(made.measured.memory_bytes),
-        f"{made.parity.max_abs_diff:.1e}",
+        f"{made.parity.max_abs_diff:.1e} of {made.parity.limit:.1e}",
         percent(made.metric.value if made.metric else None),
     )
     table(f"Exported and measured, {order.workload}", columns, [row])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -114,11 +115,15 @@ def targets_of(
 def _target(name: str, threads: int) -> Target:
     from exporters import runtime
 
-    runtime_name, _, precision = name.partition("-")
+    plain = re.sub(rf"-{threads}t$", "", name)  # as tables print it
+    runtime_name, _, precision = plain.partition("-")
     adapter = runtime(runtime_name)
     if precision not in get_args(Precision):
-        known = ", ".join(get_args(Precision))
-        raise InputError(f"A target's precision must be one of {known}, but got {name!r}.")
+        known = " or ".join(get_args(Precision))
+        raise InputError(
+            f"A target must read RUNTIME-PRECISION with {known}, as in openvino-bf16, but got "
+            f"{name!r}; threads are set by --threads."
+        )
     if not adapter.available():
         raise RuntimeMissing(
             f"{runtime_name} must be installed for the target {name}, but it is not: "

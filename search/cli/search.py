@@ -279,6 +279,8 @@ def _loss(loaded: Checkpoint, lines: list[str]) -> HiddenLoss:
 def _gain(found: SearchResult, loaded: Checkpoint, lines: list[str]) -> PairedGain | None:
     """The winner's gain over the best uniform network on lines it was not chosen on, told too."""
     rival = found.best_uniform
+    if rival is found.winner:
+        say("The winner is the best uniform network.")
     if rival in (None, found.winner) or len(lines) < 2:
         return None
     loss = _loss(loaded, lines)

@@ -38,6 +38,7 @@ from fleetfit import (
     Target,
     Workload,
     dumps,
+    to_json,
 )
 from fleetfit.files import sha256_of
 from supernet.network import EncoderNetwork
@@ -114,7 +115,7 @@ def test_the_manifest_comes_back_with_the_hash_of_every_file(
 ) -> None:
     path = write(manifest)
     loaded = load_bundle(path).manifest
-    assert dataclasses.replace(loaded, files={}) == manifest
+    assert dataclasses.replace(loaded, files={}, seal="") == manifest
     assert sorted(loaded.files) == ["encoder.safetensors", "model.onnx", "tokenizer.json"]
     assert all(sha256_of(path / name) == digest for name, digest in loaded.files.items())
 
@@ -276,7 +277,21 @@ def replace_file(path: Path, name: str, content: bytes) -> None:
     (path / name).write_bytes(content)
     data = json.loads((path / "manifest.json").read_text())
     data["files"][name] = sha256_of(path / name)
-    (path / "manifest.json").write_text(json.dumps(data))
+    other = read_manifest(json.dumps(data), "manifest.json").sealed()
+    (path / "manifest.json").write_text(json.dumps(to_json(other)))
+
+
+@pytest.mark.parametrize(
+    "change", [{"labels": list(reversed(LABELS))}, {"max_length": 11}, {"seal": ""}], ids=str
+)
+def test_a_manifest_that_was_edited_is_refused_by_name(
+    write: Write, manifest: Manifest, change: dict[str, Any]
+) -> None:
+    path = write(manifest)
+    data = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**data, **change}))
+    with pytest.raises(InputError, match=r"manifest\.json was changed"):
+        load_bundle(path)
 
 
 @pytest.mark.parametrize("how", ["output", "shape"])

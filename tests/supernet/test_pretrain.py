@@ -417,9 +417,12 @@ def test_another_mix_is_refused(tmp_path: Path) -> None:
         {"batch_tokens": 15},
         {"seq_lens": ()},
         {"seed": -1},
+        {"clip": 0.0},
+        {"weight_decay": -1.0},
+        {"warmup": 1.0},
     ],
     ids=str,
 )
 def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"Tokens and|Sequences must|The seed"):
+    with pytest.raises(InputError, match=r"Tokens and|Sequences must|The seed|`clip|The warmup"):
         dataclasses.replace(CONFIG, **change)

@@ -104,3 +104,9 @@ def test_a_split_is_stratified_and_loses_nothing(
 def test_a_share_out_of_range_is_refused(share: float) -> None:
     with pytest.raises(InputError, match="0 < share < 1"):
         split(LabelledTexts(texts=("a",), labels=(0,), names=("x",)), share=share, seed=0)
+
+
+def test_a_task_has_two_labels() -> None:
+    data = LabelledTexts(texts=("a", "b"), labels=(0, 0), names=("only",))
+    with pytest.raises(InputError, match="at least two labels, but the only one is 'only'"):
+        split(data, share=0.5, seed=0)
