@@ -44,7 +44,6 @@ from search import (
     RESERVE,
     CachedQuality,
     Candidate,
-    Estimate,
     Measured,
     PairedGain,
     Problem,
@@ -209,31 +208,16 @@ class Contest:
         members = sorted({a.id: a for a in self._space.uniform()}.items())
         networks = [arch for _, arch in members]
         table = LayerTable.of(networks)
-        ranked: list[Ranked] = []
+        loss_of: dict[Candidate, float] = {}
         for target in self._machine.targets:
             losses = self._quality([(arch, target.precision) for arch in networks])
-            costs = self._latency.predict_table(table, target, WORKLOAD)
-            for i in np.flatnonzero(costs.lower <= budget.limit):
-                cost = Estimate(
-                    mean=float(costs.mean[i]),
-                    lower=float(costs.lower[i]),
-                    upper=float(costs.upper[i]),
-                )
-                ranked.append(
-                    Ranked(
-                        architecture=networks[i],
-                        target=target,
-                        loss=losses[i],
-                        costs={"latency_p50": cost},
-                    )
-                )
-        ranked.sort(key=lambda r: r.loss)
+            lower = self._latency.predict_table(table, target, WORKLOAD).lower
+            for i in np.flatnonzero(lower <= budget.limit):
+                loss_of[Candidate(architecture=networks[i], target=target)] = losses[i]
         # Every one is measured in turn, however many miss: the rival's advantage.
-        candidates = [r.candidate for r in ranked]
-        won = verify_candidates(
-            candidates, self._machine.measure, [budget], at_most=len(candidates)
-        ).winner
-        return won, next(r.loss for r in ranked if r.candidate == won.candidate)
+        ranked = sorted(loss_of, key=lambda c: loss_of[c])
+        won = verify_candidates(ranked, self._machine.measure, [budget], at_most=len(ranked)).winner
+        return won, loss_of[won.candidate]
 
 
 def plain_loop(candidate: Candidate) -> float:

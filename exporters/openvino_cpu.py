@@ -192,8 +192,8 @@ def _core() -> Any:
 
 
 def _library() -> Any:
-    # Its telemetry would call home and write to the home directory at each import; OpenVINO goes
-    # without where that package cannot be imported, and has no other switch.
+    # Its telemetry would call home and write to the home directory; OpenVINO goes without it where
+    # that package cannot be imported.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino

@@ -47,9 +47,10 @@ class Report:
     half_width: float
     """Half-width of the interval on the log scale: 0.05 is about 5 % to either side."""
     noise: float | None
-    """Median relative standard error of the measurements: no predictor gets below it.
+    """Median relative standard error of the measurements over their visits; None: not known.
 
-    None where it is not known."""
+    It holds what all networks of a survey shared, the wandering of the machine, so errors between
+    networks may be smaller."""
     spread: float
     """Greatest over smallest measured value: errors are easy to keep small where this is near 1."""
     rounds: int

@@ -1,4 +1,7 @@
-"""A bundle comes back as it was written, or is refused with the name of what is wrong."""
+"""A bundle comes back as it was written, or is refused with the name of what is wrong.
+
+Long because writing, loading and every damage share the fixtures of one written bundle.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Bad input: one sentence, the right exit code, and earlier results as they were."""
+"""Bad input: one sentence, the right exit code, and earlier results as they were.
+
+Long because it is one list: everything that a user can get wrong at the command line.
+"""
 
 from __future__ import annotations
 

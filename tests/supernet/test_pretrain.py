@@ -1,4 +1,7 @@
-"""Pretraining: it learns, it resumes to the same bits, and it refuses what cannot be right."""
+"""Pretraining: it learns, it resumes to the same bits, and it refuses what cannot be right.
+
+Long because each promise is held for every strategy and mix of losses, from one set of runs.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def members(space: SearchSpace) -> dict[str, Architecture]:
                 "shallow": space.build(2, (24, *attention, 40)),
             }
         case _:
-            raise NotImplementedError(type(space).__name__)
+            raise TypeError(f"name the members of {type(space).__name__} to test with here")
 
 
 def _elastic_members(space: ElasticSpace) -> dict[str, Architecture]:
