@@ -5,7 +5,7 @@ Shape letters: B batch, S sequence, D width, H heads, K head_dim, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from fleetfit.architecture import Architecture, FeedForward, SelfAttention, SubLayer
 from fleetfit.errors import InputError
 
-__all__ = ["Batch", "Encoder", "Output", "activate", "pool"]
+__all__ = ["Batch", "Encoder", "Named", "Output", "Run", "activate", "pool", "runner"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,13 +27,29 @@ class Batch:
     attention_mask: Tensor
     """1 for tokens, 0 for padding."""
     token_type_ids: Tensor
+    padded: bool = True
+    """Whether there may be padding; without it attention needs no mask."""
 
     @classmethod
     def of(cls, input_ids: Tensor, attention_mask: Tensor | None = None) -> Batch:
         """A batch in segment 0, without padding unless a mask is given."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         zeros = torch.zeros_like(input_ids)
-        return cls(input_ids=input_ids, attention_mask=mask, token_type_ids=zeros)
+        return cls(
+            input_ids=input_ids,
+            attention_mask=mask,
+            token_type_ids=zeros,
+            padded=attention_mask is not None,
+        )
+
+    def to(self, device: torch.device) -> Batch:
+        """On another device."""
+        return Batch(
+            input_ids=self.input_ids.to(device),
+            attention_mask=self.attention_mask.to(device),
+            token_type_ids=self.token_type_ids.to(device),
+            padded=self.padded,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +74,8 @@ class Output:
 
 
 Named = Mapping[str, Tensor]
+Run = Callable[[Named, Batch, bool], Output]
+"""Weights, batch and whether with scores, to the output of one architecture."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +96,8 @@ class Encoder:
         states = [self.embed(batch)]
         found: list[Tensor | None] = []
         every = range(len(self.arch.layers))
-        for state, kept in self._run(states[0], batch.attention_mask, every, scored=scores):
+        mask = _mask_of(batch.attention_mask) if batch.padded else None
+        for state, kept in self._run(states[0], mask, every, scored=scores):
             states.append(state)
             found.append(kept)
         pooled, logits = self.head(states[-1], batch.attention_mask)
@@ -105,14 +124,13 @@ class Encoder:
     ) -> list[Tensor]:
         """The hidden states after each layer of ``which`` (all by default), hidden states in."""
         chosen = range(len(self.arch.layers)) if which is None else which
-        return [state for state, _ in self._run(hidden_BSD, attention_mask, chosen, scored=False)]
+        mask = _mask_of(attention_mask)
+        return [state for state, _ in self._run(hidden_BSD, mask, chosen, scored=False)]
 
     def _run(
-        self, hidden_BSD: Tensor, attention_mask: Tensor, which: Sequence[int], *, scored: bool
+        self, hidden_BSD: Tensor, mask: Tensor | None, which: Sequence[int], *, scored: bool
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Hidden state and scores (None unless ``scored``) of each layer of ``which`` in turn."""
-        blocked = attention_mask == 0
-        mask = ~blocked[:, None, None, :] if bool(blocked.any()) else None
         for i in which:
             layer = self.arch.layers[i]
             scores = None
@@ -186,6 +204,21 @@ class Encoder:
         """Layer norm over the last axis."""
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         return F.layer_norm(x, (x.shape[-1],), weight, bias, self.arch.norm_eps)
+
+
+def runner(arch: Architecture) -> Run:
+    """The forward pass as a function of tensors alone, for ``torch.compile``."""
+
+    def run(weights: Named, batch: Batch, scored: bool) -> Output:
+        return Encoder(arch=arch, weights=weights)(batch, scores=scored)
+
+    return run
+
+
+def _mask_of(attention_mask: Tensor) -> Tensor | None:
+    """True where attention may look, batch x 1 x 1 x seq; None where that is everywhere."""
+    blocked = attention_mask == 0
+    return ~blocked[:, None, None, :] if bool(blocked.any()) else None
 
 
 def _attend(

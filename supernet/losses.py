@@ -15,7 +15,7 @@ from torch import Tensor
 from fleetfit.codec import check_literals
 from fleetfit.errors import InputError
 
-__all__ = ["Layers", "LossWeights", "hidden_loss", "in_place_loss", "score_loss"]
+__all__ = ["Layers", "LossWeights", "hidden_loss", "in_place_loss", "score_loss", "variance_of"]
 
 Layers = Literal["last", "all"]
 """Which layers are compared with the teacher's: the last with its last, or besides this one every
@@ -57,18 +57,22 @@ class LossWeights:
         return self.masked_lm > 0 or self.in_place > 0
 
 
-def hidden_loss(ours: Tensor, teachers: Tensor, mask: Tensor | None = None) -> Tensor:
+def hidden_loss(ours: Tensor, teachers: Tensor, mask: Tensor, *, variance: float) -> Tensor:
     """Squared distance over the variance of the teacher's states; 0 equal, 1 no better than a mean.
 
     TinyBERT (Jiao et al. 2020, section 3.1, hidden states) takes the mean squared error; over the
     variance it does not depend on the teacher's scale. Both batch x seq x width; ``mask`` batch x
-    seq, 1 for tokens; without it there is no padding.
+    seq, 1 for tokens. ``variance``: see ``variance_of``; given, so that the mean over the parts of
+    a batch is the loss of the batch.
     """
-    if mask is not None:
-        ours, teachers = ours[mask.bool()], teachers[mask.bool()]
-    target = teachers.float().flatten(0, -2)
-    variance = (target - target.mean(dim=0)).square().mean()
-    return F.mse_loss(ours.float().flatten(0, -2), target) / variance
+    kept = mask.bool()
+    return F.mse_loss(ours[kept].float(), teachers[kept].float()) / variance
+
+
+def variance_of(states: Tensor, mask: Tensor) -> float:
+    """Mean squared distance of states (batch x seq x width) to their mean; padding left out."""
+    kept = states[mask.bool()].float()
+    return float((kept - kept.mean(dim=0)).square().mean())
 
 
 def score_loss(ours: Tensor, teachers: Tensor, mask: Tensor) -> Tensor:

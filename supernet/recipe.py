@@ -12,7 +12,7 @@ from typing import Any
 from fleetfit.codec import from_json, to_json
 from fleetfit.errors import InputError
 from fleetfit.files import read_text
-from supernet.pretrain import PretrainConfig
+from supernet.pretrain_config import PretrainConfig
 
 __all__ = ["read_recipe", "recipe_text", "with_options"]
 

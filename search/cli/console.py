@@ -68,9 +68,12 @@ def result(data: dict[str, object], *, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Report]:
-    """A bar with time left, for anything over two seconds; nothing where there is no terminal."""
+    """A bar with time left, for anything over two seconds; nothing where there is no terminal.
+
+    Of several processes of a training run the first one draws.
+    """
     console = _console()
-    if not console.is_terminal:
+    if not console.is_terminal or os.environ.get("RANK", "0") != "0":
         yield lambda done, total, note: None
         return
     columns = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -56,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = app(words or ["--help"], prog_name="fleetfit", standalone_mode=False)
+        given = words or ["--help"]
+        code = app(given, prog_name="fleetfit", standalone_mode=False, obj=words)
     except FleetfitError as exc:
         return _failed(str(exc), exc.exit_code)
     except _Misuse as exc:
@@ -75,7 +77,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _failed(sentence: str, code: int) -> int:
-    say(f"[bold red]error:[/] {escape(sentence)}")
+    rank = os.environ.get("RANK", "0")  # of a training run with several processes
+    who = "" if rank == "0" else f"rank {rank}: "
+    say(f"[bold red]error:[/] {escape(who + sentence)}")
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,19 +11,22 @@ import typer
 from rich.markup import escape
 
 from fleetfit import InputError
-from fleetfit.files import check_new, write_text
+from fleetfit.files import write_text
 from search.cli.console import progress, result, say
 from search.cli.corpus import LOSSES, Texts, special_ids, stream_of, teacher_of
 from search.cli.options import MAX_SEED, AsJson, SupernetPath, numbers_of
 
 if TYPE_CHECKING:
-    from supernet.pretrain import PretrainConfig
+    from supernet.checkpoint import Checkpoint
+    from supernet.pretrain import Pretraining
+    from supernet.pretrain_config import PretrainConfig
     from supernet.spaces import CheckpointConfig
 
 __all__ = ["pretrain"]
 
 
 def pretrain(
+    context: typer.Context,
     supernet: SupernetPath,
     out: Annotated[Path, typer.Argument(help="Directory of the run; the same again to go on.")],
     text: Texts,
@@ -66,6 +70,19 @@ def pretrain(
         int, typer.Option(min=1, help="Read at most so many tokens of the text.")
     ] = 30_000_000,
     licence: Annotated[str, typer.Option(help="Licence of the text (SPDX).")] = "unknown",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N; auto: a GPU where there is one.")
+    ] = "auto",
+    processes: Annotated[
+        int,
+        typer.Option(min=1, help="On this machine, a GPU each; for many hosts use torchrun."),
+    ] = 1,
+    micro_batches: Annotated[
+        int, typer.Option(min=1, help="Parts of a step, one after another, to save memory.")
+    ] = 1,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="torch.compile the networks of every step.")
+    ] = False,
     half: Annotated[bool, typer.Option(help="Store the result in fp16.")] = False,
     seed: Annotated[
         int | None,
@@ -76,15 +93,15 @@ def pretrain(
     """Train all sub-networks at once: sandwich rule, distillation from the frozen source.
 
     Killed at any time, the same command goes on from the last saved state to the same result.
-    What a run was told is in its recipe.toml.
+    What a run was told is in its recipe.toml. A step is cut into equal parts for the processes of
+    torchrun, so its result does not depend on their number but for rounding.
     """
-    import torch
-
     from supernet import checkpoint
-    from supernet.pretrain import Pretraining
-    from supernet.recipe import recipe_text
+    from supernet.launch import launch
+    from supernet.pretrain import Placement, Pretraining
+    from supernet.processes import device_of, joined
 
-    check_new(out / "supernet")
+    _check_unfinished(out)
     config = _config(
         recipe,
         {
@@ -99,33 +116,75 @@ def pretrain(
             "seed": seed,
         },
     )
+    if processes > 1 and "WORLD_SIZE" not in os.environ:
+        launch(["-m", "search.cli", *context.obj], count=processes)
+        return
     start = checkpoint.load(supernet)
     trained = _told(start.config, config, licence)
     network = None if teacher is None else teacher_of(teacher, start, fitted=config.fitted_teacher)
     with progress("reading text"):
         stream = stream_of(text, start, limit=text_tokens)
-    read = (stream, special_ids(start))
-    run = Pretraining(start.supernet, read, config, directory=out, teacher=network)
-    out.mkdir(parents=True, exist_ok=True)
-    if run.resume():
+    chosen = device_of(device)
+    with joined(chosen) as group:
+        place = Placement(
+            directory=out,
+            device=chosen,
+            processes=group,
+            micro_batches=micro_batches,
+            compile=compiled,
+        )
+        read = (stream, special_ids(start))
+        run = Pretraining(start.supernet, read, config, placement=place, teacher=network)
+        _train(run)
+        if group.first:
+            _keep(out / "supernet", start, trained, half=half)
+            result({"supernet": str(out / "supernet"), "steps": run.step}, as_json=json)
+
+
+def _check_unfinished(out: Path) -> None:
+    if (out / "supernet").exists():
+        raise InputError(
+            f"A run must be unfinished to go on, but {out / 'supernet'} is there: use it, or name "
+            "another directory for another run."
+        )
+
+
+def _train(run: Pretraining) -> None:
+    """To the end, from where it was left."""
+    from supernet.recipe import recipe_text
+
+    place, config = run.placement, run.config
+    place.directory.mkdir(parents=True, exist_ok=True)
+    resumed = run.resume()
+    if not place.processes.first:
+        run.run()
+        return
+    if resumed:
         say(f"going on at step {run.step} of {config.steps}")
-    write_text(out / "recipe.toml", recipe_text(config))
+    write_text(place.directory / "recipe.toml", recipe_text(config))
     with progress("training") as report:
         run.run(progress=report)
+
+
+def _keep(out: Path, trained: Checkpoint, config: CheckpointConfig, *, half: bool) -> None:
+    import torch
+
+    from supernet import checkpoint
+
     checkpoint.save(
-        out / "supernet",
-        start.supernet,
-        trained,
-        like=(start.tokenizer_path, start.stream_order),
+        out,
+        trained.supernet,
+        config,
+        like=(trained.tokenizer_path, trained.stream_order),
         dtype=torch.float16 if half else torch.float32,
     )
-    say(f"{escape(str(out / 'supernet'))}: trained on {config.tokens:,} tokens")
-    result({"supernet": str(out / "supernet"), "steps": run.step}, as_json=json)
+    seen = config.provenance["tokens_seen"]
+    say(f"{escape(str(out))}: trained on {int(seen):,} tokens in all")
 
 
 def _config(recipe: Path | None, options: dict[str, object]) -> PretrainConfig:
     """The settings: options above the recipe above the defaults."""
-    from supernet.pretrain import PretrainConfig
+    from supernet.pretrain_config import PretrainConfig
     from supernet.recipe import read_recipe, with_options
 
     config = PretrainConfig(tokens=5_000_000, head_tokens=300_000)

@@ -311,7 +311,14 @@ def test_a_length_beyond_the_positions_is_refused(
     assert not (tmp_path / "s.db").exists()
 
 
-@pytest.mark.parametrize("verb", ["convert", "finetune", "pretrain"])
+PLACES = {
+    "convert": "must be a new or empty directory",
+    "finetune": "must be a new or empty directory",
+    "pretrain": "must be unfinished to go on",
+}
+
+
+@pytest.mark.parametrize("verb", PLACES)
 def test_a_place_that_is_taken_is_noticed_before_anything_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
@@ -320,7 +327,7 @@ def test_a_place_that_is_taken_is_noticed_before_anything_is_read(
     (taken / "supernet" / "mine").write_text("keep me")
     text = "--train" if verb == "finetune" else "--text"
     said = refused(capsys, 2, verb, tmp_path / "none", taken, text, tmp_path / "none")
-    assert "must be a new or empty directory" in said
+    assert PLACES[verb] in said
     assert contents(taken) == {str(taken / "supernet" / "mine"): b"keep me"}
 
 

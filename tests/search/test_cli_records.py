@@ -163,7 +163,7 @@ def test_a_recipe_says_what_options_do_not_and_is_kept_with_the_run(
     assert kept["losses"]["hidden_layers"] == "all"
     assert read_config(run / "supernet").provenance["tokens_seen"] == "600"
     names = {line.split(",")[1] for line in (run / "loss.csv").read_text().splitlines()[1:]}
-    assert names == {"random0", "random1"}
+    assert names == {"random0", "random1", "step"}
 
     shutil.rmtree(run / "supernet")
     before = contents(run)

@@ -9,24 +9,31 @@ import pytest
 import torch
 
 from fleetfit import InputError
-from supernet.losses import LossWeights, hidden_loss, in_place_loss, score_loss
+from supernet.losses import LossWeights, hidden_loss, in_place_loss, score_loss, variance_of
 
 
 def test_hidden_loss_by_hand() -> None:
     teacher = torch.tensor([[[0.0], [2.0]]])
     ours = torch.tensor([[[1.0], [2.0]]])
-    # error (1 + 0) / 2, variance 1
-    assert float(hidden_loss(ours, teacher)) == pytest.approx(0.5)
-    assert float(hidden_loss(teacher.mean(dim=1, keepdim=True).expand(1, 2, 1), teacher)) == (
-        pytest.approx(1.0)
-    )
+    mask = torch.ones(1, 2)
+    # error (1 + 0) / 2
+    assert float(hidden_loss(ours, teacher, mask, variance=1.0)) == pytest.approx(0.5)
+    assert float(hidden_loss(ours, teacher, mask, variance=2.0)) == pytest.approx(0.25)
+
+
+def test_the_mean_state_has_a_loss_of_one() -> None:
+    teacher, mask = torch.randn(2, 5, 3, generator=torch.manual_seed(0)), torch.ones(2, 5)
+    mean = teacher.mean(dim=(0, 1)).expand(2, 5, 3)
+    loss = hidden_loss(mean, teacher, mask, variance=variance_of(teacher, mask))
+    assert float(loss) == pytest.approx(1.0)
 
 
 def test_hidden_loss_leaves_padding_out() -> None:
     teacher = torch.tensor([[[0.0], [2.0], [50.0]], [[7.0], [7.0], [7.0]]])
     ours = torch.tensor([[[1.0], [2.0], [-3.0]], [[1.0], [2.0], [float("nan")]]])
     mask = torch.tensor([[1, 1, 0], [0, 0, 0]])
-    assert float(hidden_loss(ours, teacher, mask)) == pytest.approx(0.5)
+    assert variance_of(teacher, mask) == pytest.approx(1.0)
+    assert float(hidden_loss(ours, teacher, mask, variance=1.0)) == pytest.approx(0.5)
 
 
 def test_score_loss_by_hand_compares_heads_that_are_kept_and_pairs_of_tokens() -> None:

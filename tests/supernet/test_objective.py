@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fleetfit import Architecture, Head, InputError
 from supernet.forward import Batch, Encoder
-from supernet.losses import LossWeights, hidden_loss, in_place_loss, score_loss
+from supernet.losses import LossWeights, hidden_loss, in_place_loss, score_loss, variance_of
 from supernet.masking import masked_lm_loss
 from supernet.model import Supernet
 from supernet.network import EncoderNetwork
@@ -62,10 +62,14 @@ def example(*, extra: int = 0) -> Example:
     return Example(batch=seen, clean=wider(clean, 60), chosen=wider(chosen, 0))
 
 
+def objective_of(supernet: Supernet, teacher: Teacher, weights: LossWeights) -> Objective:
+    return Objective(supernet, teacher, weights, sample=example().batch)
+
+
 def lesson_of(objective: Objective, given: Example) -> Lesson:
     """The teacher's part and the largest member's."""
     lesson = objective.teach(given.batch)
-    _, logits = objective(objective.supernet.space.largest(), given, lesson)
+    _, _, logits = objective(objective.supernet.space.largest(), given, lesson)
     assert logits is not None
     return dataclasses.replace(lesson, logits=logits.detach())
 
@@ -77,7 +81,7 @@ def loss_of(objective: Objective, arch: Architecture, given: Example) -> float:
 
 @pytest.mark.parametrize("name", MIXES)
 def test_padding_changes_nothing(supernet: Supernet, name: str) -> None:
-    objective = Objective(supernet, other_teacher(supernet), MIXES[name])
+    objective = objective_of(supernet, other_teacher(supernet), MIXES[name])
     for arch in members(supernet.space).values():
         wanted = loss_of(objective, arch, example())
         assert loss_of(objective, arch, example(extra=5)) == pytest.approx(wanted, rel=1e-4)
@@ -86,7 +90,7 @@ def test_padding_changes_nothing(supernet: Supernet, name: str) -> None:
 def test_the_mix_is_the_weighted_sum_of_its_parts(supernet: Supernet) -> None:
     teacher, arch, given = other_teacher(supernet), supernet.space.smallest(), example()
     weights = LossWeights(hidden=0.2, scores=0.5, masked_lm=0.3, in_place=0.7)
-    objective = Objective(supernet, teacher, weights)
+    objective = objective_of(supernet, teacher, weights)
     assert given.chosen is not None
     masked_lm = Head(kind="masked_lm")
     with torch.no_grad():
@@ -99,7 +103,9 @@ def test_the_mix_is_the_weighted_sum_of_its_parts(supernet: Supernet) -> None:
     mine, target = ours.scores[-1], theirs.scores[-1]
     assert mine is not None
     assert target is not None
-    wanted = 0.2 * hidden_loss(readout, theirs.hidden, mask)
+    wanted = 0.2 * hidden_loss(
+        readout, theirs.hidden, mask, variance=variance_of(theirs.hidden, mask)
+    )
     wanted += 0.5 * score_loss(mine, target, mask)
     wanted += 0.3 * masked_lm_loss(logits, given.clean[given.chosen])
     wanted += 0.7 * in_place_loss(logits, largest.logits[given.chosen])
@@ -109,32 +115,34 @@ def test_the_mix_is_the_weighted_sum_of_its_parts(supernet: Supernet) -> None:
 def test_inner_layers_are_compared_with_those_they_come_from(supernet: Supernet) -> None:
     # two layers of full width: the source's first and last
     arch, teacher = members(supernet.space)["shallow"], other_teacher(supernet)
-    objective = Objective(supernet, teacher, LossWeights(hidden_layers="all"))
+    objective = objective_of(supernet, teacher, LossWeights(hidden_layers="all"))
     given = example()
     mask = given.batch.attention_mask
     with torch.no_grad():
         ours, theirs = supernet(given.batch, arch), teacher(given.batch)
-    first = hidden_loss(ours.hidden_states[1], theirs.hidden_states[1], mask)
-    last = hidden_loss(ours.hidden_states[2], theirs.hidden_states[3], mask)
-    wanted = float(first + last) / 2
+    wanted = 0.0
+    for mine, target in ((1, 1), (2, 3)):
+        states, other = ours.hidden_states[mine], theirs.hidden_states[target]
+        variance = variance_of(other, mask)
+        wanted += float(hidden_loss(states, other, mask, variance=variance)) / 2
     assert loss_of(objective, arch, given) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_without_training_the_largest_is_its_teacher_in_every_layer() -> None:
     supernet = tiny_supernet()
     weights = LossWeights(hidden_layers="all", scores=1.0, score_layers="all")
-    objective = Objective(supernet, Teacher.of(supernet, None, fitted=False), weights)
+    objective = objective_of(supernet, Teacher.of(supernet, None, fitted=False), weights)
     assert loss_of(objective, supernet.space.largest(), example()) < 1e-6
     assert loss_of(objective, supernet.space.smallest(), example()) > 0.1
 
 
 def test_the_largest_does_not_learn_from_itself(supernet: Supernet) -> None:
-    objective = Objective(supernet, other_teacher(supernet), LossWeights(in_place=5.0))
-    without = Objective(supernet, other_teacher(supernet), LossWeights())
+    objective = objective_of(supernet, other_teacher(supernet), LossWeights(in_place=5.0))
+    without = objective_of(supernet, other_teacher(supernet), LossWeights())
     given, largest = example(), supernet.space.largest()
     with torch.no_grad():
-        loss, _ = objective(largest, given, objective.teach(given.batch))
-        wanted, _ = without(largest, given, without.teach(given.batch))
+        loss, _, _ = objective(largest, given, objective.teach(given.batch))
+        wanted, _, _ = without(largest, given, without.teach(given.batch))
     assert torch.equal(loss, wanted)
 
 
@@ -142,10 +150,10 @@ def test_a_teacher_of_other_widths_is_met_through_its_map(supernet: Supernet) ->
     arch = supernet.space.smallest()
     network = EncoderNetwork.of(arch, arrays(random_weights(arch, seed=4)))
     teacher = Teacher.of(supernet, network, fitted=True)
-    objective = Objective(supernet, teacher, LossWeights(hidden_layers="all"))
+    objective = objective_of(supernet, teacher, LossWeights(hidden_layers="all"))
     given = example()
     largest = supernet.space.largest()
-    loss, _ = objective(largest, given, objective.teach(given.batch))
+    loss, _, _ = objective(largest, given, objective.teach(given.batch))
     loss.backward()
     assert teacher.fit["fit.weight"].grad is not None
     assert float(teacher.fit["fit.weight"].grad.abs().min()) > 0
@@ -158,22 +166,40 @@ def test_a_teacher_of_other_widths_is_met_through_its_map(supernet: Supernet) ->
         ).solution
         teacher.fit["fit.weight"].copy_(solution[:-1].T)
         teacher.fit["fit.bias"].copy_(solution[-1])
-    last = Objective(supernet, teacher, LossWeights())
+    last = objective_of(supernet, teacher, LossWeights())
     assert loss_of(last, largest, given) < 0.5 < float(loss.detach())
     supernet.zero_grad()
 
 
-def test_the_source_states_are_the_supernets_own_under_another_teacher(supernet: Supernet) -> None:
-    network = EncoderNetwork(supernet.space.smallest())
-    objective = Objective(supernet, Teacher.of(supernet, network, fitted=True), LossWeights())
-    states = objective.source_states(batch())
-    wanted = supernet(batch(), supernet.space.largest()).hidden
-    torch.testing.assert_close(states, wanted)
-    assert not states.requires_grad
+def test_the_head_learns_on_the_supernets_own_states_under_another_teacher(
+    supernet: Supernet,
+) -> None:
+    network, given = EncoderNetwork(supernet.space.smallest()), example()
+    objective = objective_of(supernet, Teacher.of(supernet, network, fitted=True), LossWeights())
+    loss, _, _ = objective(None, given, None)
+    headed = supernet.space.largest().with_head(Head(kind="masked_lm"))
+    assert given.chosen is not None
+    with torch.no_grad():
+        logits = supernet(given.batch, headed).logits[given.chosen]
+    wanted = masked_lm_loss(logits, given.clean[given.chosen])
+    assert float(loss.detach()) == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["hidden", "all hidden", "masked_lm", "everything"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_mean_over_parts_is_the_loss_of_the_whole(
+    supernet: Supernet, name: str, count: int
+) -> None:
+    """Whole against parts of other sizes, tokens and positions; scores need equal lengths."""
+    weights = dataclasses.replace(MIXES[name], scores=0.0)
+    objective = objective_of(supernet, other_teacher(supernet), weights)
+    arch, given = supernet.space.smallest(), example(extra=2)
+    parts = [loss_of(objective, arch, part) for part in given.parts(count)]
+    assert sum(parts) / count == pytest.approx(loss_of(objective, arch, given), rel=1e-5)
 
 
 def test_scores_of_a_teacher_with_other_heads_are_refused(supernet: Supernet) -> None:
     teacher = Teacher.of(supernet, EncoderNetwork(source(heads=2)), fitted=True)
     with pytest.raises(InputError, match=r"the source's heads in every layer, \[4\], but has \[2"):
-        Objective(supernet, teacher, LossWeights(scores=1.0))
-    Objective(supernet, teacher, LossWeights())
+        objective_of(supernet, teacher, LossWeights(scores=1.0))
+    objective_of(supernet, teacher, LossWeights())

@@ -8,7 +8,7 @@ import pytest
 
 from fleetfit import InputError
 from supernet.losses import LossWeights
-from supernet.pretrain import PretrainConfig
+from supernet.pretrain_config import PretrainConfig
 from supernet.recipe import read_recipe, recipe_text, with_options
 from supernet.sampling import Sampling
 

@@ -1,0 +1,62 @@
+"""``pretrain`` in several processes, as torchrun starts them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fleetfit.files import sha256_of
+from tests.search.cli_fakes import fleetfit, refused
+
+WORDS = ("--tokens", "800", "--head-tokens", "200", "--batch-tokens", "200", "--seq-lens", "16")
+
+
+def pretrain(supernet: Path, out: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "search.cli", "pretrain", str(supernet), str(out), *words]
+    return subprocess.run(command, text=True, capture_output=True, timeout=120, check=False)
+
+
+def test_two_processes_give_the_losses_of_one(
+    supernet: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--text", str(corpus), *WORDS)
+    fleetfit(capsys, "pretrain", supernet, tmp_path / "one", *given)
+    done = pretrain(supernet, tmp_path / "two", *given, "--processes", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 5
+    ours, theirs = values(tmp_path / "two"), values(tmp_path / "one")
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        assert ours[key] == pytest.approx(value, rel=0.05)  # bf16, in other parts
+
+
+def values(run: Path) -> dict[tuple[str, str], float]:
+    with (run / "loss.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["quantity"] == "loss"]
+    return {(row["step"], row["name"]): float(row["value"]) for row in rows}
+
+
+def test_bad_input_in_all_processes_is_one_code(
+    supernet: Path, corpus: Path, tmp_path: Path
+) -> None:
+    given = ("--text", str(tmp_path / "none.txt"), *WORDS, "--processes", "2")
+    done = pretrain(supernet, tmp_path / "run", *given)
+    assert done.returncode == 2
+    assert "none.txt must be an existing text file" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_left_as_it_is(
+    supernet: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("pretrain", supernet, tmp_path / "run", "--text", corpus, *WORDS)
+    fleetfit(capsys, *given)
+    kept = sha256_of(tmp_path / "run" / "supernet" / "supernet.safetensors")
+    assert "must be unfinished to go on" in refused(capsys, 2, *given)
+    assert sha256_of(tmp_path / "run" / "supernet" / "supernet.safetensors") == kept
