@@ -83,8 +83,8 @@ def _share(marks: Tensor, rows: Tensor) -> float:
 class Lesson:
     """What the members of a step are compared with; no gradients flow to it."""
 
-    frozen: Output
-    """Of the frozen teacher."""
+    frozen: Output | None = None
+    """Of the frozen teacher; None where the mix does not look at it."""
     logits: Tensor | None = None
     """Of the largest member at the positions to predict, positions x vocab, once it has run."""
 
@@ -124,6 +124,8 @@ class Objective(nn.Module):
 
     def teach(self, batch: Batch) -> Lesson:
         """The frozen teacher's part of a lesson."""
+        if not self.weights.hidden and not self.weights.scores:
+            return Lesson()
         with torch.no_grad():
             return Lesson(frozen=self.teacher(batch, scores=self.weights.scores > 0))
 
@@ -140,16 +142,24 @@ class Objective(nn.Module):
         run = self._compiled.get(arch.id) or runner(arch)
         output = run(self.supernet.slice(arch), example.batch, weights.scores > 0)
         losses: Losses = {}
-        if weights.hidden:
-            losses["hidden"] = example.token_weight * self._hidden(arch, example, output, lesson)
-        if weights.scores:
-            losses["scores"] = example.token_weight * self._scores(arch, example, output, lesson)
+        if lesson.frozen is not None:
+            losses |= self._compared_with(lesson.frozen, arch, example, output)
         logits = None
         if example.chosen is not None:
             logits = self.logits(arch, output.hidden, example.chosen)
             losses |= self._predicted(example, lesson, logits)
         mixed = [getattr(weights, name) * loss for name, loss in losses.items()]
         return torch.stack(mixed).sum(), {n: x.detach() for n, x in losses.items()}, logits
+
+    def _compared_with(
+        self, frozen: Output, arch: Architecture, example: Example, ours: Output
+    ) -> Losses:
+        share, losses = example.token_weight, {}
+        if self.weights.hidden:
+            losses["hidden"] = share * self._hidden(arch, example, ours, frozen)
+        if self.weights.scores:
+            losses["scores"] = share * self._scores(arch, example, ours, frozen)
+        return losses
 
     def _predicted(self, example: Example, lesson: Lesson, logits: Tensor) -> Losses:
         losses: Losses = {}
@@ -185,27 +195,27 @@ class Objective(nn.Module):
         assert logits is not None
         return logits[0]
 
-    def _hidden(self, arch: Architecture, example: Example, ours: Output, lesson: Lesson) -> Tensor:
+    def _hidden(self, arch: Architecture, example: Example, ours: Output, theirs: Output) -> Tensor:
         """Mean over the compared layers, each state read out at the source's width."""
         losses = []
-        for layer, other in self._compared(arch, self.weights.hidden_layers):
+        for layer, other in self._pairs(arch, self.weights.hidden_layers):
             cut = dataclasses.replace(arch, layers=arch.layers[: layer + 1])
             wide = self.supernet.readout(cut, ours.hidden_states[layer + 1])
-            mapped, target = self.teacher.mapped(wide), lesson.frozen.hidden_states[other + 1]
+            mapped, target = self.teacher.mapped(wide), theirs.hidden_states[other + 1]
             mask, variance = example.batch.attention_mask, self._variances[other]
             losses.append(hidden_loss(mapped, target, mask, variance=variance))
         return torch.stack(losses).mean()
 
-    def _scores(self, arch: Architecture, example: Example, ours: Output, lesson: Lesson) -> Tensor:
+    def _scores(self, arch: Architecture, example: Example, ours: Output, theirs: Output) -> Tensor:
         """Mean over the compared layers that have attention."""
         losses = []
-        for layer, other in self._compared(arch, self.weights.score_layers):
-            mine, target = ours.scores[layer], lesson.frozen.scores[other]
+        for layer, other in self._pairs(arch, self.weights.score_layers):
+            mine, target = ours.scores[layer], theirs.scores[other]
             if mine is not None and target is not None:
                 losses.append(score_loss(mine, target, example.batch.attention_mask))
         return torch.stack(losses).mean() if losses else ours.hidden.new_zeros(())
 
-    def _compared(self, arch: Architecture, which: Layers) -> list[tuple[int, int]]:
+    def _pairs(self, arch: Architecture, which: Layers) -> list[tuple[int, int]]:
         """Pairs of a member's layer and the teacher's."""
         last = (len(arch.layers) - 1, self.teacher.depth - 1)
         match which:

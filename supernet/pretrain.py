@@ -130,7 +130,7 @@ class Pretraining:
         with self._opened_log() as log:
             while self.step < end:
                 with processes.together(self.step):
-                    losses = self._train_step()
+                    losses = self.take_step()
                 if log is None:
                     continue
                 rate = (self.step - first) * self.config.batch_tokens / (time.monotonic() - begun)
@@ -170,7 +170,11 @@ class Pretraining:
             shown = " ".join(f"{name} {value:.3f}" for name, value in totals.items())
             progress(self.step, config.steps, f"{shown}, {rate:.0f} tokens/s")
 
-    def _train_step(self) -> dict[tuple[str, str], float]:
+    def take_step(self) -> dict[tuple[str, str], float]:
+        """One optimizer step: (member, quantity) to its mean over the step's tokens.
+
+        Raises SurroundingsError where the gradient is not finite, after saving the state before.
+        """
         rate = self.config.rate_at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
