@@ -148,7 +148,7 @@ class PublicCorpus:
         except (ValueError, RuntimeError, FileNotFoundError) as exc:
             raise InputError(
                 f"A corpus must be one that datasets can stream, but for {self.name} it says: "
-                f"{_sentence(exc)}."
+                f"{_sentence(exc)}; check name, config and split."
             ) from exc
         except Exception as exc:  # of whatever carries the data: sockets, HTTP, file systems
             raise SurroundingsError(

@@ -27,7 +27,7 @@ from supernet.text import Encoder, TokenStream
 __all__ = ["TokenCache", "cache_folder"]
 
 Progress = Callable[[int, int, str], None]
-_EVERY = 1000  # pieces between two reports
+_EVERY = 100  # pieces between two reports
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:

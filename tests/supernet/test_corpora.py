@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fleetfit import InputError, SurroundingsError
 from supernet.corpora import PublicCorpus, TextFile
+from supernet.token_cache import TokenCache
 
 ROWS = [{"text": "one\n\ntwo", "n": 1, "body": "x"}, {"text": "", "n": 2, "body": "y"}]
 
@@ -39,6 +42,17 @@ def test_a_row_is_a_document(folder: Path) -> None:
     assert list(test.read(silent)) == ["three", ""]
     body = PublicCorpus(name=str(folder), column="body")
     assert list(body.read(silent)) == ["x", "", "y", ""]
+
+
+def test_a_limit_ends_the_reading_quietly(folder: Path, tmp_path: Path, tokenizer: Any) -> None:
+    rows = "".join(json.dumps({"text": "w00 w01"}) + "\n" for _ in range(3000))
+    (folder / "train.jsonl").write_text(rows)
+    cache = TokenCache(tmp_path / "cache", tokenizer, shard_tokens=10)
+    stream = cache.stream([PublicCorpus(name=str(folder))], limit=5)
+    gc.collect()  # what was left open would warn, and a warning is an error
+    assert np.asarray(stream.tokens).tolist() == [5, 6, 5, 6, 5]
+    assert stream.ends is not None
+    assert stream.ends.tolist() == [2, 4, 5]
 
 
 def test_a_changed_corpus_has_another_digest(folder: Path) -> None:

@@ -124,6 +124,26 @@ def test_it_goes_on_behind_the_last_whole_shard(tmp_path: Path, tokenizer: Any) 
     assert kept == {p: p.stat().st_mtime_ns for p in kept}
 
 
+def test_two_that_keep_the_same_text_at_once_do_no_harm(tmp_path: Path, tokenizer: Any) -> None:
+    class Twice(Lines):
+        """While it is read, another process reads and keeps all of it."""
+
+        def read(self, seen: Seen) -> Iterator[str]:
+            for i, text in enumerate(super().read(seen)):
+                if i == 1500:
+                    other = TokenCache(tmp_path, tokenizer, shard_tokens=600)
+                    assert content(other.stream([Lines(texts)])) == wanted
+                yield text
+
+    texts = [f"w{i % 90:02d} w01 w02" for i in range(2000)]
+    wanted = direct(texts, tokenizer)
+    cache = TokenCache(tmp_path, tokenizer, shard_tokens=600)
+    assert content(cache.stream([Twice(texts)])) == wanted
+    again = Lines(texts)
+    assert content(cache.stream([again])) == wanted
+    assert again.reads == 0
+
+
 @pytest.mark.parametrize("number", [0, 1, 2])
 @pytest.mark.parametrize("file", ["tokens.npy", "ends.npy", "json"])
 def test_a_damaged_shard_is_made_again(
@@ -172,7 +192,7 @@ def test_progress_is_in_bytes_of_the_file(tmp_path: Path, tokenizer: Any) -> Non
     told: list[tuple[int, int, str]] = []
     cache = TokenCache(tmp_path / "cache", tokenizer)
     cache.stream([TextFile(path=text)], progress=lambda *report: told.append(report))
-    assert len(told) == 30
+    assert len(told) == 300
     assert {report[1:] for report in told} == {(120_000, "text.txt")}
     assert [report[0] for report in told] == sorted(report[0] for report in told)
 
