@@ -11,12 +11,17 @@ from supernet.text import TokenStream
 
 __all__ = ["digest_of_stream", "digest_of_tensors"]
 
+_CHUNK = 2**20  # tokens of a text that are in memory at once
+
 
 def digest_of_stream(stream: TokenStream, special_ids: Mapping[str, int]) -> str:
-    """16 hexadecimal digits over the tokens and the ids of the special ones."""
+    """16 hexadecimal digits over the tokens, their documents and the ids of the special ones."""
     ends = (stream.cls_id, stream.sep_id, *sorted(special_ids.items()))
     sha = hashlib.sha256(repr((stream.tokens.dtype.name, ends)).encode())
-    sha.update(stream.tokens.tobytes())
+    for start in range(0, len(stream.tokens), _CHUNK):
+        sha.update(stream.tokens[start : start + _CHUNK].tobytes())
+    if stream.ends is not None:
+        sha.update(b"ends" + stream.ends.tobytes())
     return sha.hexdigest()[:16]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,6 +31,14 @@ def build_tiny_source(*, head: Head | None = None) -> Architecture:
         ),
         head=head or Head(),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tokenised text of tests stays out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLEETFIT_CACHE", str(tmp_path_factory.mktemp("tokens")))
+        yield
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ OUTSIDE = ("tests", "benchmarks", "examples", "docs")
 HEAVY = (
     "torch",
     "transformers",
+    "datasets",
     "onnxruntime",
     "openvino",
     "tensorrt",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOSSES",
+    "CacheFolder",
+    "Column",
+    "Corpora",
     "Texts",
+    "TrainTexts",
+    "documents_of",
     "read_architecture",
     "special_ids",
     "stream_of",
@@ -28,6 +33,30 @@ __all__ = [
 
 Texts = Annotated[
     list[Path], typer.Option("--text", help="UTF-8 text, plain, .xz or .gz; repeat it.")
+]
+TrainTexts = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--text",
+        help="UTF-8 text, plain, .xz or .gz; blank lines divide its documents. Repeat it.",
+    ),
+]
+Corpora = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--corpus",
+        help="Text by name through datasets, NAME[:CONFIG[:SPLIT]] as in "
+        "wikimedia/wikipedia:20231101.en; rows are documents, the split is train. Repeat it.",
+    ),
+]
+Column = Annotated[str, typer.Option("--corpus-column", help="Holds the text of a --corpus.")]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        help="Folder that keeps tokenised text. Default: $FLEETFIT_CACHE, else "
+        "~/.cache/fleetfit/tokens.",
+    ),
 ]
 LOSSES = "hidden-state loss, masked-LM loss"  # ends the provenance that evaluate writes
 _SPECIAL = ("[MASK]", "[CLS]", "[SEP]", "[PAD]", "[UNK]")
@@ -80,7 +109,7 @@ def _check_vocabulary(path: Path, teacher: Checkpoint, loaded: Checkpoint) -> No
 def stream_of(
     paths: list[Path], loaded: Checkpoint, *, limit: int | None = None, wikitext: bool = False
 ) -> TokenStream:
-    """The tokens of files, at most ``limit``; ``wikitext``: undo its escapes first."""
+    """The tokens of files as one text, at most ``limit``; ``wikitext``: undo its escapes first."""
     from supernet.checkpoint import load_tokenizer
     from supernet.text import read_lines, read_tokens, restore_wikitext
 
@@ -88,6 +117,34 @@ def stream_of(
     if wikitext:
         lines = restore_wikitext(lines)
     return read_tokens(lines, load_tokenizer(loaded.tokenizer_path), limit=limit)
+
+
+def documents_of(
+    texts: list[Path] | None,
+    corpora: list[str] | None,
+    loaded: Checkpoint,
+    *,
+    column: str = "text",
+    cache: Path | None = None,
+    limit: int | None = None,
+    report: Callable[[int, int, str], None] | None = None,
+) -> TokenStream:
+    """The documents of files and public corpora, at most ``limit`` tokens, kept in ``cache``.
+
+    Raises InputError where there is no text, and SurroundingsError where the network, the library
+    or the cache fails.
+    """
+    from supernet.checkpoint import load_tokenizer
+    from supernet.corpora import PublicCorpus, Source, TextFile
+    from supernet.token_cache import TokenCache, cache_folder
+
+    sources: list[Source] = [TextFile(path=path) for path in texts or []]
+    sources += [PublicCorpus.parse(name, column=column) for name in corpora or []]
+    if not sources:
+        raise InputError("A text must be given, but there is none; add --text or --corpus.")
+    folder = cache_folder() if cache is None else cache
+    tokens = TokenCache(folder, load_tokenizer(loaded.tokenizer_path))
+    return tokens.stream(sources, limit=limit, progress=report)
 
 
 def special_ids(loaded: Checkpoint) -> dict[str, int]:

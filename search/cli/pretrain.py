@@ -13,7 +13,16 @@ from rich.markup import escape
 from fleetfit import InputError
 from fleetfit.files import write_text
 from search.cli.console import progress, result, say
-from search.cli.corpus import LOSSES, Texts, special_ids, stream_of, teacher_of
+from search.cli.corpus import (
+    LOSSES,
+    CacheFolder,
+    Column,
+    Corpora,
+    TrainTexts,
+    documents_of,
+    special_ids,
+    teacher_of,
+)
 from search.cli.options import MAX_SEED, AsJson, SupernetPath, numbers_of
 
 if TYPE_CHECKING:
@@ -29,7 +38,10 @@ def pretrain(
     context: typer.Context,
     supernet: SupernetPath,
     out: Annotated[Path, typer.Argument(help="Directory of the run; the same again to go on.")],
-    text: Texts,
+    text: TrainTexts = None,
+    corpus: Corpora = None,
+    corpus_column: Column = "text",
+    cache: CacheFolder = None,
     recipe: Annotated[
         Path | None,
         typer.Option(help="TOML file of settings; other options stand above it. Default: none."),
@@ -122,8 +134,16 @@ def pretrain(
     start = checkpoint.load(supernet)
     trained = _told(start.config, config, licence)
     network = None if teacher is None else teacher_of(teacher, start, fitted=config.fitted_teacher)
-    with progress("reading text"):
-        stream = stream_of(text, start, limit=text_tokens)
+    with progress("reading text") as report:
+        stream = documents_of(
+            text,
+            corpus,
+            start,
+            column=corpus_column,
+            cache=cache,
+            limit=text_tokens,
+            report=report,
+        )
     chosen = device_of(device)
     with joined(chosen) as group:
         place = Placement(

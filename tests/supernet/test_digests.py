@@ -8,23 +8,34 @@ import numpy as np
 import torch
 
 from supernet.digests import digest_of_stream, digest_of_tensors
+from supernet.shards import ShardedIds
 from tests.supernet.tiny import IDS, stream
 
 
 def test_a_stream_is_known_by_its_tokens_and_special_ids() -> None:
     base = stream(tokens=50)
-    changed = base.tokens.copy()
+    changed = np.array(base.tokens)
     changed[-1] += 1
     digests = [
         digest_of_stream(base, IDS),
         digest_of_stream(dataclasses.replace(base, tokens=changed), IDS),
         digest_of_stream(dataclasses.replace(base, tokens=base.tokens[:-1]), IDS),
-        digest_of_stream(dataclasses.replace(base, tokens=base.tokens.astype(np.uint32)), IDS),
+        digest_of_stream(dataclasses.replace(base, tokens=changed.astype(np.uint32)), IDS),
         digest_of_stream(dataclasses.replace(base, cls_id=7), IDS),
+        digest_of_stream(dataclasses.replace(base, ends=np.array([50])), IDS),
+        digest_of_stream(dataclasses.replace(base, ends=np.array([20, 50])), IDS),
         digest_of_stream(base, IDS | {"[MASK]": 9}),
     ]
     assert len(set(digests)) == len(digests)
     assert digest_of_stream(stream(tokens=50), dict(reversed(IDS.items()))) == digests[0]
+
+
+def test_a_stream_in_shards_is_known_as_the_same() -> None:
+    base = stream(tokens=2**20 + 7)
+    tokens = np.asarray(base.tokens)
+    parts = ShardedIds([tokens[:9], tokens[9:1000], tokens[1000:]])
+    sharded = dataclasses.replace(base, tokens=parts)
+    assert digest_of_stream(sharded, IDS) == digest_of_stream(base, IDS)
 
 
 def test_tensors_are_known_by_names_shapes_and_values() -> None:

@@ -65,9 +65,16 @@ def test_wikitext_marks_are_undone() -> None:
 
 def test_tokens_by_hand(tokenizer: Any) -> None:
     stream = read_tokens(["w00 W01", "else w02 [UNK] w03 w04 w05"], tokenizer)
-    assert stream.tokens.tolist() == [5, 6, 1, 7, 1, 8, 9, 10]
+    assert np.asarray(stream.tokens).tolist() == [5, 6, 1, 7, 1, 8, 9, 10]
     assert (stream.cls_id, stream.sep_id) == (2, 3)
-    assert read_tokens(["w00 w01 w02"], tokenizer, limit=2).tokens.tolist() == [5, 6]
+    cut = read_tokens(["w00 w01 w02"], tokenizer, limit=2)
+    assert np.asarray(cut.tokens).tolist() == [5, 6]
+
+
+def test_a_line_of_any_length_is_tokenised(tokenizer: Any) -> None:
+    words = [f"w{i % 95:02d}" for i in range(60_000)]  # 240,000 characters
+    stream = read_tokens([" ".join(words), "w01"], tokenizer)
+    assert np.array_equal(stream.tokens, [*(5 + i % 95 for i in range(60_000)), 6])
 
 
 @pytest.mark.parametrize("lines", [[], [" "]], ids=["nothing", "blank"])
