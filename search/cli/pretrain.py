@@ -128,9 +128,6 @@ def pretrain(
             "seed": seed,
         },
     )
-    if processes > 1 and "WORLD_SIZE" not in os.environ:
-        launch(["-m", "search.cli", *context.obj], count=processes)
-        return
     start = checkpoint.load(supernet)
     trained = _told(start.config, config, licence)
     network = None if teacher is None else teacher_of(teacher, start, fitted=config.fitted_teacher)
@@ -144,6 +141,9 @@ def pretrain(
             limit=text_tokens,
             report=report,
         )
+    if processes > 1 and "WORLD_SIZE" not in os.environ:  # they find the tokens in the cache
+        launch(["-m", "search.cli", *context.obj], count=processes)
+        return
     chosen = device_of(device)
     with joined(chosen) as group:
         place = Placement(
