@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporters import (
     Cost,
@@ -37,6 +38,9 @@ from search.candidate import Candidate
 from search.cost import Estimate
 from search.record import VerifiedRecord
 from search.verify import measured_value
+
+if TYPE_CHECKING:
+    from supernet.task_model import TaskModel
 
 __all__ = ["Order", "make_bundle"]
 
@@ -119,7 +123,7 @@ def make_bundle(
         session = adapter.load(artifact)
         parity = _parity(session, query, weights)
         encoder = TextEncoder(tokenizer, max_length=model.max_length)
-        metric = _score(session, encoder, model.labels, order, progress)
+        metric = _score(session, encoder, model, order, progress)
         options = session.properties
         del session
         path = Path(artifact.path)
@@ -176,17 +180,19 @@ def _parity(session: Session, query: Query, weights: Weights) -> Parity:
 def _score(
     session: Session,
     encoder: TextEncoder,
-    labels: Sequence[str],
+    model: TaskModel,
     order: Order,
     progress: Progress,
 ) -> TaskMetric | None:
-    """Accuracy of the session itself, in its own precision, one text at a time."""
-    from supernet.tasks import read_labelled
+    """The task's first metric of the session itself, in its own precision, one text at a time."""
+    from supernet.tasks import Columns, read_labelled
 
     if order.test is None:
         return None
     text, label = order.columns
-    data = read_labelled(order.test, text=text, label=label, names=labels)
+    columns = Columns(text=text, label=label)
+    task = model.as_task()
+    data = read_labelled(order.test, columns=columns, names=task.labels)
     fixed = order.workload.seq_len if order.target.shapes == "fixed" else None
     hits = 0
     for i, (one, wanted) in enumerate(zip(data.texts, data.labels, strict=True)):

@@ -14,6 +14,7 @@ from search.cli.options import MAX_SEED, AsJson, SupernetPath
 
 if TYPE_CHECKING:
     from supernet.spaces import CheckpointConfig
+    from supernet.task_model import TaskModel
 
 __all__ = ["finetune"]
 
@@ -31,7 +32,11 @@ def finetune(
     ] = "largest",
     test: Annotated[Path | None, typer.Option(help="Labelled file to score on, once.")] = None,
     text_column: Column = "text",
+    pair_column: Annotated[
+        str | None, typer.Option(help="Name of the second text's column, for pairs of texts.")
+    ] = None,
     label_column: Column = "label",
+    regression: Annotated[bool, typer.Option(help="Labels are numbers.")] = False,
     dev_share: Annotated[float, typer.Option(help="Of the training file, for stopping.")] = 0.1,
     epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 6,
     learning_rate: Annotated[float, typer.Option(help="Peak.")] = 4e-4,
@@ -56,35 +61,27 @@ def finetune(
     from supernet.task_model import TaskModel, write_task_model
 
     check_new(out)
-    columns = {"text": text_column, "label": label_column}
-    labelled = tasks.read_labelled(train, **columns)
-    scored = None
-    if test is not None:
-        scored = tasks.read_labelled(test, **columns, names=labelled.names)
-    parts = tasks.split(labelled, share=dev_share, seed=seed)
+    columns = tasks.Columns(text=text_column, label=label_column, pair=pair_column)
+    source = tasks.read_table(train, test, columns, regression=regression)
+    task = source.task
     loaded = checkpoint.load(supernet)
+    length = _length(max_length, loaded.config)
+    tokenizer = checkpoint.load_tokenizer(loaded.tokenizer_path)
     body = read_architecture(architecture, loaded)
-    headed, weights = tuning.with_classifier(
-        body,
-        loaded.supernet.extract(body),
-        pooling=loaded.config.pooling,
-        labels=len(labelled.names),
-        seed=seed,
+    parts = source.encoded(tokenizer, length, share=dev_share, seed=seed)
+    headed, weights = tuning.with_task_head(
+        body, loaded.supernet.extract(body), task.head(loaded.config.pooling), seed=seed
     )
     config = tuning.FinetuneConfig(
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        max_length=_length(max_length, loaded.config),
-        seed=seed,
+        epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed
     )
-    tokenizer = checkpoint.load_tokenizer(loaded.tokenizer_path)
     network = EncoderNetwork.of(headed, weights)
+    lesson = tuning.Lesson(task=task, train=parts.train, dev=parts.dev)
     with progress("fine-tuning") as report:
-        tuned = tuning.finetune(network, parts, tokenizer, config=config, progress=report)
+        tuned = tuning.finetune(network, lesson, config=config, progress=report)
     reached = None
-    if scored is not None:
-        reached = tuning.accuracy(network, scored, tokenizer, max_length=config.max_length)
+    if parts.test is not None:
+        reached = tasks.score_network(tasks.runner(network), task, parts.test)
     facts = {
         "supernet": loaded.sha256[:16],
         "finetune_seed": str(seed),
@@ -92,19 +89,36 @@ def finetune(
     }
     model = TaskModel(
         architecture=headed,
-        labels=labelled.names,
-        max_length=config.max_length,
-        task=train.name,
-        dev_accuracy=tuned.dev_accuracy,
-        test_accuracy=reached,
+        kind=task.kind,
+        labels=task.labels,
+        metrics=task.metrics,
+        pairs=source.pairs,
+        max_length=length,
+        task=source.name,
+        dev=tuned.dev,
+        test=reached,
         licences=loaded.config.licences | {"task text": licence},
         provenance=loaded.config.provenance | facts,
     )
     write_task_model(out, model, network.weights(), loaded.tokenizer_path)
-    row = (headed.summary(), percent(tuned.dev_accuracy), percent(reached), str(tuned.epochs))
-    table("Fine-tuned", ("network", "dev accuracy", "test accuracy", "epochs"), [row])
-    scores: dict[str, object] = {"dev_accuracy": tuned.dev_accuracy, "test_accuracy": reached}
-    result(scores | {"model": str(out), "epochs": tuned.epochs}, as_json=json)
+    _show(model, tuned.epochs)
+    result(_scores(model) | {"model": str(out), "epochs": tuned.epochs}, as_json=json)
+
+
+def _scores(model: TaskModel) -> dict[str, object]:
+    """As in ``dev_accuracy`` and ``test_accuracy``; None where it was not scored."""
+    found: dict[str, object] = {f"dev_{name}": model.dev[name] for name in model.metrics}
+    test = model.test or {}
+    return found | {f"test_{name}": test.get(name) for name in model.metrics}
+
+
+def _show(model: TaskModel, epochs: int) -> None:
+    columns, row = ["network"], [model.architecture.summary()]
+    for part, scores in (("dev", model.dev), ("test", model.test)):
+        for name in model.metrics:
+            columns.append(f"{part} {name}")
+            row.append(percent(scores[name] if scores else None))
+    table("Fine-tuned", (*columns, "epochs"), [(*row, str(epochs))])
 
 
 def _length(asked: int | None, source: CheckpointConfig) -> int:

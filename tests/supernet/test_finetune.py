@@ -10,15 +10,21 @@ import pytest
 import torch
 
 import supernet.finetune as module
-from fleetfit import InputError, SurroundingsError
-from supernet.finetune import FinetuneConfig, FinetuneResult, accuracy, finetune, with_classifier
+from fleetfit import Head, InputError, SurroundingsError
+from supernet.finetune import (
+    FinetuneConfig,
+    FinetuneResult,
+    Lesson,
+    finetune,
+    with_task_head,
+)
 from supernet.network import EncoderNetwork
 from supernet.quality import encode_texts, pad
-from supernet.tasks import LabelledTexts
+from supernet.tasks import Classification, LabelledTexts, runner, score_network
 from tests.supernet.tiny import WORDS, tiny_supernet
 
 CONFIG = FinetuneConfig(
-    epochs=6, batch_size=8, learning_rate=3e-3, patience=6, max_length=16, dropout=0.0, bf16=False
+    epochs=6, batch_size=8, learning_rate=3e-3, patience=6, dropout=0.0, bf16=False
 )
 
 
@@ -30,6 +36,13 @@ def texts(count: int, *, seed: int) -> LabelledTexts:
 
 
 PARTS = (texts(120, seed=0), texts(40, seed=1))
+TASK = Classification(("no", "yes"))
+HEAD = TASK.head("mean")
+
+
+def encoded(tokenizer: Any) -> Lesson:
+    train, dev = (TASK.encode(part, tokenizer, 16) for part in PARTS)
+    return Lesson(task=TASK, train=train, dev=dev)
 
 
 def used_ids(tokenizer: Any) -> list[int]:
@@ -41,32 +54,31 @@ def used_ids(tokenizer: Any) -> list[int]:
 def fresh() -> EncoderNetwork:
     supernet = tiny_supernet()
     arch = supernet.space.smallest()
-    return EncoderNetwork.of(
-        *with_classifier(arch, supernet.extract(arch), pooling="mean", labels=2)
-    )
+    return EncoderNetwork.of(*with_task_head(arch, supernet.extract(arch), HEAD))
 
 
 def tuned(tokenizer: Any, **changes: Any) -> FinetuneResult:
     config = dataclasses.replace(CONFIG, **changes)
-    return finetune(fresh(), PARTS, tokenizer, config=config)
+    return finetune(fresh(), encoded(tokenizer), config=config)
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, script: list[float]) -> list[dict[str, Any]]:
     """Let the dev accuracy follow ``script``; returns the trained weights at each reading."""
     seen: list[dict[str, Any]] = []
 
-    def reading(network: EncoderNetwork, *_: Any) -> float:
+    def reading(network: EncoderNetwork, *_: Any) -> dict[str, float]:
         seen.append(network.weights())
-        return script[len(seen) - 1]
+        return {"accuracy": script[len(seen) - 1]}
 
-    monkeypatch.setattr(module, "_accuracy", reading)
+    monkeypatch.setattr(module, "_scores", reading)
     return seen
 
 
 def test_a_separable_task_is_learned_to_the_last_text(tokenizer: Any) -> None:
     result = tuned(tokenizer)
-    assert result.dev_accuracy == 1.0
-    assert accuracy(result.network, PARTS[1], tokenizer, max_length=16) == 1.0
+    assert result.dev == {"accuracy": 1.0}
+    dev = encoded(tokenizer).dev
+    assert score_network(runner(result.network), TASK, dev) == {"accuracy": 1.0}
     assert not result.network.training
 
 
@@ -76,7 +88,7 @@ def test_it_stops_early_and_goes_back_to_the_best_epoch(
     seen = scripted(monkeypatch, [0.3, 0.8, 0.8, 0.1])
     result = tuned(tokenizer, patience=2)
     assert result.epochs == 4
-    assert result.dev_accuracy == 0.8
+    assert result.dev == {"accuracy": 0.8}
     best, last = seen[1], seen[3]
     ours = result.network.weights()
     ours["embedding.tokens"] = ours["embedding.tokens"][used_ids(tokenizer)]
@@ -119,11 +131,11 @@ def test_the_network_given_back_equals_the_one_trained(
 ) -> None:
     trained: list[EncoderNetwork] = []
 
-    def reading(network: EncoderNetwork, *_: Any) -> float:
+    def reading(network: EncoderNetwork, *_: Any) -> dict[str, float]:
         trained.append(network)
-        return 0.5
+        return {"accuracy": 0.5}
 
-    monkeypatch.setattr(module, "_accuracy", reading)
+    monkeypatch.setattr(module, "_scores", reading)
     result = tuned(tokenizer, epochs=1)
     used = used_ids(tokenizer)
     rows = encode_texts(PARTS[0].texts[:9], tokenizer, max_length=16)
@@ -157,26 +169,28 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_network(tokenizer: Any) 
         network.named_weights()["head.output.weight"][0, 0] = float("nan")
     before = network.weights()
     with pytest.raises(SurroundingsError, match=r"step 0 .* lower rate"):
-        finetune(network, PARTS, tokenizer, config=CONFIG)
+        finetune(network, encoded(tokenizer), config=CONFIG)
     after = network.weights()
     assert all(np.array_equal(before[n], after[n], equal_nan=True) for n in before)
 
 
-def test_a_classifier_stands_on_the_body_as_it_was() -> None:
+def test_a_head_stands_on_the_body_as_it_was() -> None:
     supernet = tiny_supernet()
     arch = supernet.space.smallest()
     body = supernet.extract(arch)
-    headed, named = with_classifier(arch, body, pooling="first", labels=5, seed=3)
-    assert headed.head.pooling == "first"
+    head = Head(kind="classification", pooling="first", outputs=5)
+    headed, named = with_task_head(arch, body, head, seed=3)
+    assert headed.head == head
     assert named["head.output.weight"].shape == (5, arch.width)
     assert not named["head.output.bias"].any()
     assert all(np.array_equal(named[name], body[name]) for name in body)
 
 
-def test_a_network_without_classifier_is_refused(tokenizer: Any) -> None:
-    arch = tiny_supernet().space.smallest()
-    with pytest.raises(InputError, match="classification head"):
-        finetune(EncoderNetwork(arch), PARTS, tokenizer, config=CONFIG)
+@pytest.mark.parametrize("head", [Head(), Head(kind="span", outputs=2)], ids=str)
+def test_a_network_with_another_head_is_refused(tokenizer: Any, head: Head) -> None:
+    arch = tiny_supernet().space.smallest().with_head(head)
+    with pytest.raises(InputError, match="A network must have a classification head with 2"):
+        finetune(EncoderNetwork(arch), encoded(tokenizer), config=CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +198,6 @@ def test_a_network_without_classifier_is_refused(tokenizer: Any) -> None:
     [
         {"epochs": 0},
         {"batch_size": 0},
-        {"max_length": 2},
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
         {"dropout": 1.0},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,16 @@ from tests.conftest import build_tiny_source
 from tests.supernet.tiny import arrays, edit_json, random_weights, write_tokenizer
 
 ARCH = build_tiny_source(head=Head(kind="classification", pooling="mean", outputs=2))
-MODEL = TaskModel(architecture=ARCH, labels=("a", "b"), max_length=32, task="toy", dev_accuracy=0.5)
+MODEL = TaskModel(
+    architecture=ARCH,
+    kind="classification",
+    labels=("a", "b"),
+    metrics=("accuracy", "matthews"),
+    pairs=False,
+    max_length=32,
+    task="toy",
+    dev={"accuracy": 0.5, "matthews": -0.1},
+)
 
 
 def written(tmp_path: Path) -> Path:
@@ -75,8 +85,13 @@ def test_other_precisions_on_disk_are_refused_by_name(tmp_path: Path, dtype: tor
         ({"labels": ["a", "a"]}, "1 different"),
         ({"max_length": 41}, "3 <= max_length <= 40"),
         ({"max_length": 2}, "3 <= max_length"),
-        ({"dev_accuracy": 1.5}, "from 0 to 1"),
-        ({"test_accuracy": -0.5}, "from 0 to 1"),
+        ({"dev": {"accuracy": 1.5, "matthews": 0}}, "accuracy must be from 0 to 1"),
+        ({"test": {"accuracy": 1, "matthews": -1.5}}, "matthews must be from -1 to 1"),
+        ({"test": {"accuracy": 1}}, "of the metrics"),
+        ({"metrics": []}, "of the metrics"),
+        ({"kind": "ranking"}, "one of"),
+        ({"kind": "span", "labels": []}, "must have a span head with 2 outputs"),
+        ({"kind": "regression", "labels": []}, "classification head with 1 outputs"),
     ],
     ids=str,
 )
@@ -102,3 +117,16 @@ def test_weights_of_another_architecture_are_not_written(tmp_path: Path) -> None
     with pytest.raises(InputError, match="fit their architecture"):
         write_task_model(tmp_path / "out", MODEL, {}, tokenizer)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_version_0_1_is_read(tmp_path: Path) -> None:
+    """The fields as that version wrote them."""
+    path = written(tmp_path)
+    found = json.loads((path / "model.json").read_text())
+    for name in ("kind", "metrics", "pairs", "dev", "test"):
+        del found[name]
+    old = found | {"dev_accuracy": 0.5, "test_accuracy": 0.25}
+    (path / "model.json").write_text(json.dumps(old))
+    model, _ = read_task_model(path)
+    assert (model.kind, model.metrics, model.pairs) == ("classification", ("accuracy",), False)
+    assert (model.dev, model.test) == ({"accuracy": 0.5}, {"accuracy": 0.25})

@@ -1,0 +1,35 @@
+"""Labelled tasks: what a head learns, from which files, and how well."""
+
+from supernet.tasks.base import Encoded, Logits, Task, TaskKind
+from supernet.tasks.classification import Classification
+from supernet.tasks.data import LabelledTexts, NumberedTexts, TaskData, split, split_groups
+from supernet.tasks.regression import Regression
+from supernet.tasks.scoring import Run, logits_of, runner, score_network, stacked
+from supernet.tasks.sources import EncodedParts, TaskSource, read_table
+from supernet.tasks.tables import Columns, read_column, read_labelled, read_numbered
+
+__all__ = [
+    "Classification",
+    "Columns",
+    "Encoded",
+    "EncodedParts",
+    "LabelledTexts",
+    "Logits",
+    "NumberedTexts",
+    "Regression",
+    "Run",
+    "Task",
+    "TaskData",
+    "TaskKind",
+    "TaskSource",
+    "logits_of",
+    "read_column",
+    "read_labelled",
+    "read_numbered",
+    "read_table",
+    "runner",
+    "score_network",
+    "split",
+    "split_groups",
+    "stacked",
+]
