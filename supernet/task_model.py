@@ -17,10 +17,12 @@ from fleetfit.codec import check_literals, dumps, from_json
 from fleetfit.errors import InputError
 from fleetfit.files import new_directory, read_text, write_bytes, write_text
 from fleetfit.weights import Weights, check_weights
-from supernet.checkpoint import read_safetensors
-from supernet.tasks import Classification, Regression, Task, TaskKind
+from supernet.checkpoint import load_tokenizer, read_safetensors
+from supernet.finetune import Teacher
+from supernet.network import EncoderNetwork
+from supernet.tasks import Classification, Regression, SpanExtraction, Task, TaskKind, TaskSource
 
-__all__ = ["TaskModel", "read_task_model", "write_task_model"]
+__all__ = ["TaskModel", "read_task_model", "read_teacher", "write_task_model"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +95,7 @@ class TaskModel:
             return Classification(self.labels, metrics=cast(Any, self.metrics))
         if self.kind == "regression":
             return Regression(metrics=cast(Any, self.metrics))
-        raise InputError("A span task must wait.")
+        return SpanExtraction()
 
 
 _CORRELATIONS = ("matthews", "pearson", "spearman")
@@ -125,6 +127,33 @@ def read_task_model(path: Path) -> tuple[TaskModel, dict[str, npt.NDArray[np.flo
     except (InputError, TypeError) as exc:  # numpy has no bf16
         raise InputError(f"{stored}: {exc}") from exc
     return model, weights
+
+
+def read_teacher(path: Path, source: TaskSource, tokenizer: Any, *, weight: float) -> Teacher:
+    """The fine-tuned model ``path`` as a teacher of the task of ``source``.
+
+    ``tokenizer``: of the network that learns. Raises InputError for a model of another kind of
+    task, other labels or another vocabulary: its answers would mean something else.
+    """
+    model, weights = read_task_model(path)
+    task = source.task
+    if (model.kind, model.pairs) != (task.kind, source.pairs):
+        texts = "pairs of texts" if model.pairs else "single texts"
+        raise InputError(
+            f"A teacher must know the same kind of task, but {path} does {model.kind} of {texts}."
+        )
+    if model.labels != task.labels:
+        theirs = sorted(set(model.labels) ^ set(task.labels)) or ["their order"]
+        raise InputError(
+            f"A teacher must have the task's {len(task.labels)} labels, but {path} has "
+            f"{len(model.labels)} and differs in {theirs[0]!r}; fine-tune it on the same file."
+        )
+    if load_tokenizer(path / "tokenizer.json").get_vocab() != tokenizer.get_vocab():
+        raise InputError(
+            f"A teacher must have the vocabulary of the network that learns, but {path} has "
+            "another; fine-tune one from the same supernet."
+        )
+    return Teacher(network=EncoderNetwork.of(model.architecture, weights), weight=weight)
 
 
 def _upgraded(data: object) -> object:

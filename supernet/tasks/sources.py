@@ -12,9 +12,14 @@ from supernet.tasks.base import Encoded, Task
 from supernet.tasks.classification import Classification
 from supernet.tasks.data import LabelledTexts, split, split_groups
 from supernet.tasks.regression import Regression
+from supernet.tasks.spans import SpanExtraction
+from supernet.tasks.squad import read_squad
 from supernet.tasks.tables import Columns, read_labelled, read_numbered
 
-__all__ = ["EncodedParts", "TaskSource", "read_table"]
+__all__ = ["HELD_OUT", "EncodedParts", "TaskSource", "read_questions", "read_table"]
+
+HELD_OUT = 0.2
+"""Share that is scored on, where one file must serve for both; always the same examples."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,11 +37,6 @@ class EncodedParts:
         """How many texts did not fit as a whole, over all parts."""
         return self.train.cut + self.dev.cut + (0 if self.test is None else self.test.cut)
 
-    @property
-    def rows(self) -> int:
-        """Rows of all parts."""
-        return len(self.train) + len(self.dev) + (0 if self.test is None else len(self.test))
-
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSource:
@@ -52,6 +52,11 @@ class TaskSource:
     groups: tuple[Hashable, ...] | None = None
     """Of each example to learn from: those of a group stay together. None: each for itself."""
     pairs: bool = False
+    """Whether each example is two texts."""
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.train) + (0 if self.test is None else len(self.test))
 
     def parts(self, *, share: float, seed: int) -> tuple[Any, Any]:
         """The examples to learn from as a training part and a dev part of about ``share``.
@@ -102,4 +107,24 @@ def read_table(
         train=labelled,
         test=scored,
         pairs=columns.pair is not None,
+    )
+
+
+def read_questions(train: Path, test: Path | None) -> TaskSource:
+    """Span extraction from files in SQuAD's layout.
+
+    Without ``test`` a fifth of the articles is scored on. An article is never in two parts.
+    """
+    given = read_squad(train)
+    if test is None:
+        learned, scored = split_groups(given, given.articles, share=HELD_OUT, seed=0)
+    else:
+        learned, scored = given, read_squad(test)
+    return TaskSource(
+        name=train.name,
+        task=SpanExtraction(),
+        train=learned,
+        test=scored,
+        groups=learned.articles,
+        pairs=True,
     )
