@@ -15,12 +15,26 @@ from supernet.finetune import (
     FinetuneConfig,
     FinetuneResult,
     Lesson,
+    Teacher,
     finetune,
     with_task_head,
 )
 from supernet.network import EncoderNetwork
 from supernet.quality import encode_texts, pad
-from supernet.tasks import Classification, LabelledTexts, runner, score_network
+from supernet.tasks import (
+    Answer,
+    Classification,
+    LabelledTexts,
+    NumberedTexts,
+    Question,
+    Questions,
+    Regression,
+    SpanExtraction,
+    Task,
+    runner,
+    score_network,
+    split_groups,
+)
 from tests.supernet.tiny import WORDS, tiny_supernet
 
 CONFIG = FinetuneConfig(
@@ -184,6 +198,102 @@ def test_a_head_stands_on_the_body_as_it_was() -> None:
     assert named["head.output.weight"].shape == (5, arch.width)
     assert not named["head.output.bias"].any()
     assert all(np.array_equal(named[name], body[name]) for name in body)
+
+
+def taught(tokenizer: Any, teacher: Teacher | None) -> float:
+    """Dev accuracy where every second label of the training part is wrong."""
+    noisy = dataclasses.replace(PARTS[0], labels=tuple(np.arange(120) % 2))
+    lesson = Lesson(
+        task=TASK,
+        train=TASK.encode(noisy, tokenizer, 16),
+        dev=encoded(tokenizer).dev,
+        teacher=teacher,
+    )
+    config = dataclasses.replace(CONFIG, epochs=4, seed=1)
+    return finetune(fresh(), lesson, config=config).dev["accuracy"]
+
+
+def test_a_teacher_stands_above_labels_that_say_nothing(tokenizer: Any) -> None:
+    """The labels alternate whatever the text says: only the teacher knows."""
+    teacher = tuned(tokenizer).network
+    assert taught(tokenizer, Teacher(network=teacher, weight=20.0)) > 0.9
+    assert taught(tokenizer, None) < 0.8
+
+
+def test_a_teachers_part_of_the_loss_is_its_weight_times_the_distance(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: Any
+) -> None:
+    """Against the two losses of the first step's own batch, with all of the dropout off."""
+    teacher = tuned(tokenizer, epochs=1).network
+    lesson = dataclasses.replace(encoded(tokenizer), teacher=Teacher(network=teacher, weight=3.0))
+    losses: list[float] = []
+    chosen: list[list[int]] = []
+    inner = TASK.soft_loss
+
+    def soft(output: Any, told: Any, rows: Any, which: Any) -> torch.Tensor:
+        chosen.append(list(which))
+        value = inner(output, told, rows, which)
+        losses.append(float(value.detach()))
+        return value
+
+    monkeypatch.setattr(TASK, "soft_loss", soft)
+    finetune(fresh(), lesson, config=dataclasses.replace(CONFIG, epochs=1))
+    assert sorted(r for rows in chosen for r in rows) == list(range(120))
+    batch = lesson.train.batch(chosen[0])
+    wanted = inner(runner(fresh())(batch), runner(teacher)(batch), lesson.train, chosen[0])
+    assert losses[0] == pytest.approx(float(wanted.detach()), rel=1e-4)
+
+
+def test_a_teacher_with_another_head_is_refused(tokenizer: Any) -> None:
+    other = EncoderNetwork(tiny_supernet().space.smallest().with_head(Head(kind="span", outputs=2)))
+    lesson = dataclasses.replace(encoded(tokenizer), teacher=Teacher(network=other))
+    with pytest.raises(InputError, match="A teacher must have a classification head"):
+        finetune(fresh(), lesson, config=CONFIG)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_teachers_weight_is_positive(weight: float) -> None:
+    with pytest.raises(InputError, match="positive and finite"):
+        Teacher(network=fresh(), weight=weight)
+
+
+def test_numbers_and_spans_are_learned_as_well(tokenizer: Any) -> None:
+    """The number is which word stands first; the answer is the one word that is not ``w20``."""
+    rng = np.random.default_rng(0)
+    numbers = NumberedTexts(
+        texts=tuple(f"w{n:02d} " + " ".join(rng.choice(WORDS[20:], size=3)) for n in range(6)) * 20,
+        numbers=tuple(float(n) for n in range(6)) * 20,
+    )
+    assert learned(Regression(), numbers, tokenizer)["pearson"] > 0.9
+    items = []
+    for i in range(120):
+        place = int(rng.integers(8))
+        words = ["w20"] * 8
+        words[place] = f"w{21 + i % 9}"
+        answer = Answer(text=words[place], start=4 * place)
+        items.append(
+            Question(id="q", article=i, context=" ".join(words), question="w0", answers=(answer,))
+        )
+    questions = Questions(items=tuple(items))
+    assert learned(SpanExtraction(), questions, tokenizer)["exact_match"] > 0.9
+
+
+def learned(task: Task[Any], data: Any, tokenizer: Any) -> dict[str, float]:
+    supernet = tiny_supernet()
+    arch = supernet.space.smallest()
+    named = with_task_head(arch, supernet.extract(arch), task.head("mean"))
+    train, dev = split_groups(data, range(len(data)), share=0.2, seed=0)
+    lesson = Lesson(
+        task=task, train=task.encode(train, tokenizer, 16), dev=task.encode(dev, tokenizer, 16)
+    )
+    config = dataclasses.replace(CONFIG, epochs=12, patience=12, learning_rate=1e-2)
+    return finetune(EncoderNetwork.of(*named), lesson, config=config).dev
+
+
+def test_an_empty_part_is_refused(tokenizer: Any) -> None:
+    lesson = encoded(tokenizer)
+    with pytest.raises(InputError, match="one is empty"):
+        dataclasses.replace(lesson, dev=TASK.encode(PARTS[1].take([]), tokenizer, 16))
 
 
 @pytest.mark.parametrize("head", [Head(), Head(kind="span", outputs=2)], ids=str)
