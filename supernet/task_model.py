@@ -21,6 +21,7 @@ from supernet.checkpoint import load_tokenizer, read_safetensors
 from supernet.finetune import Teacher
 from supernet.network import EncoderNetwork
 from supernet.tasks import Classification, Regression, SpanExtraction, Task, TaskKind, TaskSource
+from supernet.tasks.metrics import CLASS_METRICS, NUMBER_METRICS
 
 __all__ = ["TaskModel", "read_task_model", "read_teacher", "write_task_model"]
 
@@ -51,6 +52,7 @@ class TaskModel:
         """Head, length and scores fit the task and their ranges."""
         check_literals(self)
         self._check_head()
+        self._check_metrics()
         positions = self.architecture.embedding.max_positions
         if not 3 <= self.max_length <= positions:
             raise InputError(
@@ -79,8 +81,17 @@ class TaskModel:
                 f"outputs, but has {head.kind} with {head.outputs}."
             )
 
+    def _check_metrics(self) -> None:
+        known = METRICS[self.kind]
+        odd = [name for name in self.metrics if name not in known]
+        if not self.metrics or odd:
+            raise InputError(
+                f"The metrics of {self.kind} must be some of {', '.join(known)}, but got "
+                f"{list(self.metrics)}."
+            )
+
     def _check_scores(self, scores: dict[str, float]) -> None:
-        if not self.metrics or scores.keys() != set(self.metrics):
+        if scores.keys() != set(self.metrics):
             raise InputError(
                 f"Scores must be of the metrics {list(self.metrics)}, but got {sorted(scores)}."
             )
@@ -98,6 +109,12 @@ class TaskModel:
         return SpanExtraction()
 
 
+METRICS: dict[TaskKind, tuple[str, ...]] = {
+    "classification": tuple(CLASS_METRICS),
+    "regression": tuple(NUMBER_METRICS),
+    "span": SpanExtraction().metrics,
+}
+"""What a model of each kind may be scored by."""
 _CORRELATIONS = ("matthews", "pearson", "spearman")
 
 

@@ -223,25 +223,26 @@ def test_a_teacher_stands_above_labels_that_say_nothing(tokenizer: Any) -> None:
 def test_a_teachers_part_of_the_loss_is_its_weight_times_the_distance(
     monkeypatch: pytest.MonkeyPatch, tokenizer: Any
 ) -> None:
-    """Against the two losses of the first step's own batch, with all of the dropout off."""
+    """Against both losses of the first batch, from the network and teacher as they were."""
     teacher = tuned(tokenizer, epochs=1).network
     lesson = dataclasses.replace(encoded(tokenizer), teacher=Teacher(network=teacher, weight=3.0))
-    losses: list[float] = []
-    chosen: list[list[int]] = []
-    inner = TASK.soft_loss
+    seen: list[tuple[list[int], float]] = []
+    inner = module._Training._loss
 
-    def soft(output: Any, told: Any, rows: Any, which: Any) -> torch.Tensor:
-        chosen.append(list(which))
-        value = inner(output, told, rows, which)
-        losses.append(float(value.detach()))
+    def loss(training: Any, run: Any, chosen: list[int]) -> torch.Tensor:
+        value = inner(training, run, chosen)
+        seen.append((chosen, float(value.detach())))
         return value
 
-    monkeypatch.setattr(TASK, "soft_loss", soft)
+    monkeypatch.setattr(module._Training, "_loss", loss)
     finetune(fresh(), lesson, config=dataclasses.replace(CONFIG, epochs=1))
-    assert sorted(r for rows in chosen for r in rows) == list(range(120))
-    batch = lesson.train.batch(chosen[0])
-    wanted = inner(runner(fresh())(batch), runner(teacher)(batch), lesson.train, chosen[0])
-    assert losses[0] == pytest.approx(float(wanted.detach()), rel=1e-4)
+    assert sorted(r for rows, _ in seen for r in rows) == list(range(120))
+    chosen, found = seen[0]
+    batch = lesson.train.batch(chosen)
+    ours, theirs = runner(fresh())(batch), runner(teacher)(batch)
+    soft = TASK.soft_loss(ours, theirs, lesson.train, chosen)
+    wanted = TASK.loss(ours, lesson.train, chosen) + 3 * soft
+    assert found == pytest.approx(float(wanted.detach()), rel=1e-4)
 
 
 def test_a_teacher_with_another_head_is_refused(tokenizer: Any) -> None:
