@@ -70,7 +70,7 @@ def tell_cut(source: TaskSource, parts: EncodedParts, max_length: int) -> None:
     if not parts.cut:
         return
     if source.task.kind == "span":
-        how = "their contexts are read in overlapping windows."
+        how = "contexts are read in overlapping windows, questions cut at half of a row."
     elif source.pairs:
         how = "the longer text of each pair is cut at its end (--max-length)."
     else:

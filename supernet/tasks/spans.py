@@ -58,15 +58,13 @@ class SpanExtraction(Task[Questions]):
         return Head(kind="span", outputs=2)
 
     def encode(self, data: Questions, tokenizer: object, max_length: int) -> Encoded:
-        """Overlapping windows of each question; ``cut`` counts those with more than one."""
+        """Overlapping windows of each question; ``cut``: how many did not fit in one as a whole."""
         windows = tuple(windows_of(data, tokenizer, max_length))
-        more = {w.question for w, before in zip(windows[1:], windows, strict=False)
-                if w.question == before.question}  # fmt: skip
         return Encoded(
             ids=[w.ids for w in windows],
             segments=[w.segments for w in windows],
             targets=torch.tensor([w.target for w in windows], dtype=torch.int64),
-            cut=len(more),
+            cut=len({w.question for w in windows if not w.whole}),
             source=_Source(questions=data, windows=windows),
         )
 

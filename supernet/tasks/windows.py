@@ -29,13 +29,16 @@ class Window:
     """Characters of the context that each of its tokens covers, from and up to."""
     target: Span
     """Places in the row of the first and last token of the answer; (0, 0) where it is not here."""
+    whole: bool
+    """Whether all of the question and of the context is here."""
 
 
 def windows_of(data: Questions, tokenizer: Any, max_length: int) -> Iterator[Window]:
     """The windows of each question in order, at most ``max_length`` tokens each.
 
     Neighbours overlap by half, so that each answer of up to half a window stands in one as a
-    whole. A question takes at most half of the room and is cut at its end.
+    whole. A question takes at most half of the room, or what its context leaves, and is cut at its
+    end.
     """
     if max_length < 5:
         raise InputError(
@@ -47,8 +50,9 @@ def windows_of(data: Questions, tokenizer: Any, max_length: int) -> Iterator[Win
     known = tokenizer.encode_batch(contexts, add_special_tokens=False)
     encoded = dict(zip(contexts, known, strict=True))
     for i, (item, question) in enumerate(zip(data.items, asked, strict=True)):
-        head = [cls, *question.ids[: (max_length - 3) // 2], sep]
         context = encoded[item.context]
+        left = max_length - 3 - len(context.ids)
+        head = [cls, *question.ids[: max(left, (max_length - 3) // 2)], sep]
         room = max_length - len(head) - 1
         answer = item.answers[0]
         wanted = _tokens_of((answer.start, answer.start + len(answer.text)), context.offsets)
@@ -60,6 +64,7 @@ def windows_of(data: Questions, tokenizer: Any, max_length: int) -> Iterator[Win
                 first=len(head),
                 spans=list(context.offsets[start:end]),
                 target=_placed(wanted, (start, end), len(head)),
+                whole=len(question.ids) <= left,
             )
 
 

@@ -35,6 +35,9 @@ def test_windows_by_hand(tokenizer: Any) -> None:
     assert first.segments == [0, 0, 0, 1, 1, 1, 1, 1]
     assert [w.target for w in (first, second, third)] == [(0, 0), (4, 5), (0, 0)]
     assert first.spans == [(0, 3), (4, 7), (8, 11), (12, 15)]
+    assert not any(w.whole for w in (first, second, third))
+    (all_of_it,) = windows_of(data, tokenizer, 11)
+    assert all_of_it.whole
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -61,10 +64,14 @@ def test_every_token_stands_in_a_window_and_every_target_is_the_answer(
             assert any(w.target != (0, 0) for w in mine)
 
 
-def test_an_overlong_question_takes_half_of_the_room(tokenizer: Any) -> None:
+def test_an_overlong_question_takes_half_of_the_room_or_what_is_left(tokenizer: Any) -> None:
     data = one("w00 w01", " ".join(WORDS[10:60]), "w01")
     (window,) = windows_of(data, tokenizer, 13)
-    assert window.ids == [CLS, *range(15, 20), SEP, 5, 6, SEP]
+    assert window.ids == [CLS, *range(15, 23), SEP, 5, 6, SEP]
+    assert not window.whole
+    long = one(" ".join(WORDS[:9]), " ".join(WORDS[10:60]), "w01")
+    first, *_ = windows_of(long, tokenizer, 13)
+    assert first.ids == [CLS, *range(15, 20), SEP, 5, 6, 7, 8, 9, SEP]
 
 
 def test_an_answer_inside_a_token_is_that_token(tokenizer: Any) -> None:
