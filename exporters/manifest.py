@@ -19,12 +19,13 @@ from fleetfit import (
     Workload,
     dumps,
     from_json,
+    to_json,
 )
 
 __all__ = ["FORMAT_VERSION", "Cost", "Licence", "Manifest", "TaskMetric", "read_manifest"]
 
-FORMAT_VERSION = 1
-"""1: the first."""
+FORMAT_VERSION = 2
+"""1: the first. 2: ``pairs``; a number instead of labels. Both are read."""
 REQUIRED_FILES = ("encoder.safetensors", "model.onnx", "tokenizer.json")
 
 
@@ -83,10 +84,12 @@ class Manifest:
     metric: TaskMetric | None = None
     truncation: Literal["end"] = "end"
     """Which end of an overlong text is cut off."""
+    pairs: bool = False
+    """Whether the model takes two texts at once; of an overlong pair the longer text is cut."""
     pooling: Literal["mean", "first"] | None = None
     """The architecture's, for readers who stop here."""
     labels: tuple[str, ...] = ()
-    """Of a classification head, in the order of its outputs."""
+    """Of a classification head, in the order of its outputs; none where its output is a number."""
     licences: tuple[Licence, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
     """Where weights and training came from."""
@@ -98,16 +101,17 @@ class Manifest:
 
     def __post_init__(self) -> None:
         """Labels, lengths, pooling, parity and paths fit each other."""
-        if self.format_version != FORMAT_VERSION:
-            raise _newer(self.format_version)
+        self._check_version()
         head = self.architecture.head
         self._check_labels()
         limit = self.architecture.embedding.max_positions
         if self.target.shapes == "fixed":
             limit = min(limit, self.workload.seq_len)
-        if not 2 <= self.max_length <= limit:
+        least = 5 if self.pairs else 2
+        if not least <= self.max_length <= limit:
             raise InputError(
-                f"`2 <= max_length <= {limit}` must hold for this model, got {self.max_length}."
+                f"`{least} <= max_length <= {limit}` must hold for this model, but got "
+                f"{self.max_length}."
             )
         if self.pooling != head.pooling:
             raise InputError(
@@ -125,12 +129,22 @@ class Manifest:
 
     def sealed(self) -> Manifest:
         """With the seal that its other fields give."""
-        text = dumps(dataclasses.replace(self, seal=""))
+        data = to_json(dataclasses.replace(self, seal=""))
+        if self.format_version == 1:
+            del data["pairs"]  # such a file has no such field
+        text = dumps(data)
         return dataclasses.replace(self, seal=hashlib.sha256(text.encode()).hexdigest())
+
+    def _check_version(self) -> None:
+        known = range(1, FORMAT_VERSION + 1)
+        if self.format_version not in known or (self.format_version == 1 and self.pairs):
+            raise _newer(self.format_version)
 
     def _check_labels(self) -> None:
         head = self.architecture.head
         wanted = head.outputs if head.kind == "classification" else 0
+        if wanted == 1 and not self.labels:
+            return
         if len(self.labels) != wanted or len(set(self.labels)) != wanted:
             raise InputError(
                 f"A manifest must name {wanted} different labels for its head, "
@@ -157,8 +171,8 @@ def read_manifest(text: str, where: str) -> Manifest:
 
 def _newer(version: int) -> InputError:
     return InputError(
-        f"A bundle's format version must be {FORMAT_VERSION}, but got {version}; "
-        "install a version of fleetfit that reads it."
+        f"A bundle's format version must be 1 to {FORMAT_VERSION} (pairs from 2), but got "
+        f"{version}; install a version of fleetfit that reads it."
     )
 
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporters import (
     Cost,
@@ -19,7 +20,6 @@ from exporters import (
     runtime,
     write_bundle,
 )
-from exporters.text import TextEncoder
 from fleetfit import (
     Architecture,
     Budget,
@@ -36,7 +36,11 @@ from fleetfit.files import read_text
 from search.candidate import Candidate
 from search.cost import Estimate
 from search.record import VerifiedRecord
+from search.scoring import LabelledFile, score_session
 from search.verify import measured_value
+
+if TYPE_CHECKING:
+    from supernet.task_model import TaskModel
 
 __all__ = ["Order", "make_bundle"]
 
@@ -60,12 +64,10 @@ class Order:
     predicted: dict[str, Estimate] = field(default_factory=dict)
     verified_s: float | None = None
     """Median latency that verification measured of the same network."""
-    test: Path | None = None
-    """Labelled file to score the exported model on."""
-    columns: tuple[str, str] = ("text", "label")
-    """Text and label column of that file."""
+    test: LabelledFile | None = None
+    """What to score the exported model on."""
     source_accuracy: float | None = None
-    """The source model's on that file, fine-tuned equally."""
+    """The task's first metric of the source model on that file, fine-tuned equally."""
 
     @classmethod
     def of(cls, record: VerifiedRecord) -> Order:
@@ -118,8 +120,7 @@ def make_bundle(
         artifact = adapter.build(graph, order.target, order.workload, Path(scratch))
         session = adapter.load(artifact)
         parity = _parity(session, query, weights)
-        encoder = TextEncoder(tokenizer, max_length=model.max_length)
-        metric = _score(session, encoder, model.labels, order, progress)
+        metric = _score(session, model, model_path, order, progress)
         options = session.properties
         del session
         path = Path(artifact.path)
@@ -141,6 +142,7 @@ def make_bundle(
         predicted=_predicted(order.predicted),
         measured=_measured(found),
         metric=metric,
+        pairs=model.pairs,
         pooling=arch.head.pooling,
         labels=model.labels,
         licences=_licences(model.licences),
@@ -174,29 +176,18 @@ def _parity(session: Session, query: Query, weights: Weights) -> Parity:
 
 
 def _score(
-    session: Session,
-    encoder: TextEncoder,
-    labels: Sequence[str],
-    order: Order,
-    progress: Progress,
+    session: Session, model: TaskModel, model_path: Path, order: Order, progress: Progress
 ) -> TaskMetric | None:
-    """Accuracy of the session itself, in its own precision, one text at a time."""
-    from supernet.tasks import read_labelled
-
+    """The first metric of the task, of the session itself."""
     if order.test is None:
         return None
-    text, label = order.columns
-    data = read_labelled(order.test, text=text, label=label, names=labels)
-    fixed = order.workload.seq_len if order.target.shapes == "fixed" else None
-    hits = 0
-    for i, (one, wanted) in enumerate(zip(data.texts, data.labels, strict=True)):
-        progress(i, len(data), "scoring the exported model")
-        logits = session.run(encoder.encode([one], seq_len=fixed))["logits"]
-        hits += int(logits[0].argmax()) == wanted
+    tokenizer = model_path / "tokenizer.json"
+    scores = score_session(session, model, tokenizer, order.test, progress=progress)
+    name = model.metrics[0]
     return TaskMetric(
-        name="accuracy",
-        data=order.test.name,
-        value=hits / len(data),
+        name=name,
+        data=order.test.path.name,
+        value=scores[name],
         source_value=order.source_accuracy,
     )
 

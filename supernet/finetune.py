@@ -1,4 +1,4 @@
-"""Fine-tuning of one extracted network on labelled texts."""
+"""Fine-tuning of one extracted network on a task, by itself or with a teacher."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
 from fleetfit.architecture import Architecture, Head
 from fleetfit.errors import InputError, SurroundingsError
 from fleetfit.weights import Weights, weight_shapes
 from supernet.network import EncoderNetwork
-from supernet.quality import encode_texts, pad
-from supernet.tasks import LabelledTexts
+from supernet.tasks import Encoded, Logits, Run, Task, logits_of, runner, score_network, stacked
 
-__all__ = ["FinetuneConfig", "FinetuneResult", "accuracy", "finetune", "with_classifier"]
+__all__ = ["FinetuneConfig", "FinetuneResult", "Lesson", "Teacher", "finetune", "with_task_head"]
 
 Array = npt.NDArray[np.float32]
 Progress = Callable[[int, int, str], None]
@@ -40,73 +39,117 @@ class FinetuneConfig:
     weight_decay: float = 0.01
     dropout: float = 0.1
     patience: int = 2
-    """Stop after this many epochs without a better dev accuracy."""
-    max_length: int = 128
+    """Stop after this many epochs without a better dev score."""
     bf16: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Counts and rates are positive."""
-        if min(self.epochs, self.batch_size, self.patience) < 1 or self.max_length < 3:
-            raise InputError("Epochs, batch size and patience must be >= 1, max_length >= 3.")
+        if min(self.epochs, self.batch_size, self.patience) < 1:
+            raise InputError("Epochs, batch size and patience must be >= 1.")
         if not 0 < self.learning_rate < math.inf or not 0 <= self.dropout < 1:
             raise InputError("`learning_rate > 0` (finite) and `0 <= dropout < 1` must hold.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneResult:
-    """The best network by dev accuracy."""
+    """The best network by the task's first metric on the dev part."""
 
     network: EncoderNetwork
-    dev_accuracy: float
+    dev: dict[str, float]
+    """Every metric of the task."""
     epochs: int
     """Epochs run, the last ones possibly in vain."""
 
 
-def with_classifier(
-    arch: Architecture,
-    weights: Weights,
-    *,
-    pooling: Literal["mean", "first"],
-    labels: int,
-    seed: int = 0,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Teacher:
+    """A network that knows the task, and how much its answers weigh beside the labels."""
+
+    network: EncoderNetwork
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """The weight is positive."""
+        if not 0 < self.weight < math.inf:
+            raise InputError(f"A teacher's weight must be positive and finite, got {self.weight}.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lesson:
+    """A task with its examples and, where there is one, its teacher."""
+
+    task: Task[Any]
+    train: Encoded
+    dev: Encoded
+    """What decides which epoch is best."""
+    teacher: Teacher | None = None
+
+    def __post_init__(self) -> None:
+        """Both parts hold examples."""
+        if not len(self.train) or not len(self.dev):
+            raise InputError("A training part and a dev part must hold examples, but one is empty.")
+
+    def check(self, network: EncoderNetwork) -> None:
+        """Raise InputError where ``network`` or the teacher does not fit the task and its texts."""
+        _check_head(network, self.task, "A network")
+        for encoded in (self.train, self.dev):
+            encoded.check(network.arch)
+        if self.teacher is not None:
+            _check_head(self.teacher.network, self.task, "A teacher")
+            self.train.check(self.teacher.network.arch)
+
+
+def with_task_head(
+    arch: Architecture, weights: Weights, head: Head, *, seed: int = 0
 ) -> tuple[Architecture, dict[str, Array]]:
-    """A body under a fresh classification head: weights from N(0, 0.02), biases 0."""
-    headed = arch.with_head(Head(kind="classification", pooling=pooling, outputs=labels))
+    """A body under a fresh head with outputs: weights from N(0, 0.02), biases 0."""
+    headed = arch.with_head(head)
     shapes = weight_shapes(headed)
     rng = np.random.default_rng(seed)
     named = {name: np.asarray(weights[name]) for name in shapes if name in weights}
     named["head.output.weight"] = rng.normal(0, 0.02, shapes["head.output.weight"]).astype(
         np.float32
     )
-    named["head.output.bias"] = np.zeros(labels, dtype=np.float32)
+    named["head.output.bias"] = np.zeros(head.outputs, dtype=np.float32)
     return headed, named
 
 
 def finetune(
     network: EncoderNetwork,
-    parts: tuple[LabelledTexts, LabelledTexts],
-    tokenizer: object,
+    lesson: Lesson,
     *,
     config: FinetuneConfig,
     progress: Progress | None = None,
 ) -> FinetuneResult:
-    """Train ``network`` in place on the first of ``parts`` and leave it at its best epoch.
+    """Train ``network`` in place on the lesson and leave it at its best epoch by the dev part.
 
-    The second part is the dev split that decides which epoch is best. Word embeddings of tokens
-    in neither part stay as they are. Raises InputError for a network without a classification
-    head and SurroundingsError for a loss that is not finite; the network is then as it was.
+    With a teacher the loss is the task's plus ``weight`` times its ``soft_loss``. Word embeddings
+    of tokens in neither part stay as they are. Raises InputError for a network (or teacher) with
+    another head than the task's and SurroundingsError for a loss that is not finite; the network
+    is then as it was.
     """
-    _check_classifies(network)
-    train, dev = (_Encoded.of(part, tokenizer, config.max_length) for part in parts)
+    lesson.check(network)
+    teacher, soft = lesson.teacher, None
+    if teacher is not None:
+        soft = logits_of(runner(teacher.network.eval()), lesson.train, bf16=config.bf16)
     # A task has a few thousand tokens. AdamW, clipping and zeroing over all 30,522 took a quarter
     # of the steps of a network of 3 layers, 384 wide.
-    used = _used_ids(train, dev)
+    used = _used_ids(lesson)
+    training = _Training(
+        task=lesson.task,
+        train=_placed(lesson.train, used),
+        dev=_placed(lesson.dev, used),
+        config=config,
+        soft=soft,
+        soft_weight=teacher.weight if teacher is not None else 0.0,
+        progress=progress or (lambda done, total, note: None),
+    )
     narrow = _narrowed(network, used)
     narrow.dropout = config.dropout
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # for dropout, which has no generator of its own
-        result, weights = _train(narrow, (train.placed(used), dev.placed(used)), config, progress)
+        result, weights = training.run(narrow)
     with torch.no_grad():
         for name, parameter in network.named_weights().items():
             rows = torch.tensor(used) if name == _TOKENS else slice(None)
@@ -114,32 +157,24 @@ def finetune(
     return dataclasses.replace(result, network=network.eval())
 
 
-def _check_classifies(network: EncoderNetwork) -> None:
-    kind = network.arch.head.kind
-    if kind != "classification":
-        raise InputError(f"A network must have a classification head for a task, but has {kind!r}.")
+def _check_head(network: EncoderNetwork, task: Task[Any], what: str) -> None:
+    head = network.arch.head
+    wanted = task.head(head.pooling or "mean")
+    if head != wanted:
+        raise InputError(
+            f"{what} must have a {wanted.kind} head with {wanted.outputs} outputs for this task, "
+            f"but has {head.kind!r} with {head.outputs}."
+        )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Encoded:
-    """Texts as ids, with their labels."""
-
-    rows: list[list[int]]
-    labels: tuple[int, ...]
-
-    @classmethod
-    def of(cls, data: LabelledTexts, tokenizer: object, max_length: int) -> _Encoded:
-        rows = encode_texts(data.texts, tokenizer, max_length=max_length)
-        return cls(rows=rows, labels=data.labels)
-
-    def placed(self, used: Sequence[int]) -> _Encoded:
-        """With the place in ``used`` instead of each id."""
-        place = {token: i for i, token in enumerate(used)}
-        return _Encoded(rows=[[place[t] for t in row] for row in self.rows], labels=self.labels)
+def _used_ids(lesson: Lesson) -> list[int]:
+    return sorted({0}.union(*lesson.train.ids, *lesson.dev.ids))  # 0 is padding
 
 
-def _used_ids(train: _Encoded, dev: _Encoded) -> list[int]:
-    return sorted({0}.union(*train.rows, *dev.rows))  # 0 is padding
+def _placed(encoded: Encoded, used: Sequence[int]) -> Encoded:
+    """With the place in ``used`` instead of each id."""
+    place = {token: i for i, token in enumerate(used)}
+    return dataclasses.replace(encoded, ids=[[place[t] for t in row] for row in encoded.ids])
 
 
 def _narrowed(network: EncoderNetwork, used: Sequence[int]) -> EncoderNetwork:
@@ -150,44 +185,66 @@ def _narrowed(network: EncoderNetwork, used: Sequence[int]) -> EncoderNetwork:
     return EncoderNetwork.of(dataclasses.replace(network.arch, embedding=embedding), weights)
 
 
-def _train(
-    network: EncoderNetwork,
-    parts: tuple[_Encoded, _Encoded],
-    config: FinetuneConfig,
-    progress: Progress | None,
-) -> tuple[FinetuneResult, dict[str, Array]]:
-    """The result and the weights of the best epoch."""
-    train, dev = parts
-    rng = np.random.default_rng(config.seed)
-    steps = math.ceil(len(train.rows) / config.batch_size)
-    total = steps * config.epochs
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(config.warmup, total))
-    best, best_weights, since, epoch, done = -1.0, network.weights(), 0, 0, 0
-    while epoch < config.epochs and since < config.patience:
-        network.train()
-        for chosen in _batches(train.rows, config.batch_size, rng):
-            logits, labels = _scored(network, train, chosen, config.bf16)
-            loss = F.cross_entropy(logits.float(), labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            _check_finite(float(norm), done, config)
-            optimizer.step()
-            schedule.step()
-            done += 1
-            if progress is not None and done % 10 == 0:
-                progress(done, total, f"epoch {epoch + 1}, dev {max(best, 0):.3f}")
-        epoch += 1
-        reached = _accuracy(network, dev, config.bf16)
-        since += 1
-        if reached > best:
-            best, best_weights, since = reached, network.weights(), 0
-    if progress is not None:
-        progress(total, total, f"{epoch} epochs, dev {best:.3f}")
-    return FinetuneResult(network=network, dev_accuracy=best, epochs=epoch), best_weights
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Training:
+    """Everything but the network."""
+
+    task: Task[Any]
+    train: Encoded
+    dev: Encoded
+    config: FinetuneConfig
+    soft: list[Logits] | None
+    """The teacher's logits of each row of ``train``."""
+    soft_weight: float
+    progress: Progress
+
+    def run(self, network: EncoderNetwork) -> tuple[FinetuneResult, dict[str, Array]]:
+        """The result and the weights of the best epoch."""
+        config, run = self.config, runner(network)
+        rng = np.random.default_rng(config.seed)
+        total = math.ceil(len(self.train) / config.batch_size) * config.epochs
+        optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(config.warmup, total))
+        best, best_weights, dev = -math.inf, network.weights(), dict[str, float]()
+        since, epoch, done = 0, 0, 0
+        while epoch < config.epochs and since < config.patience:
+            network.train()
+            for chosen in _batches(self.train.ids, config.batch_size, rng):
+                optimizer.zero_grad(set_to_none=True)
+                self._loss(run, chosen).backward()  # type: ignore[no-untyped-call]
+                norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                _check_finite(float(norm), done, config)
+                optimizer.step()
+                schedule.step()
+                done += 1
+                if done % 10 == 0:
+                    self.progress(done, total, f"epoch {epoch + 1}, dev {max(best, 0):.3f}")
+            epoch += 1
+            since += 1
+            scores = _scores(network.eval(), self.task, self.dev, config.bf16)
+            reached = scores[self.task.metrics[0]]
+            if reached > best:
+                best, dev, best_weights, since = reached, scores, network.weights(), 0
+        self.progress(total, total, f"{epoch} epochs, dev {best:.3f}")
+        return FinetuneResult(network=network, dev=dev, epochs=epoch), best_weights
+
+    def _loss(self, run: Run, chosen: Sequence[int]) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, self.config.bf16):
+            output = run(self.train.batch(chosen))
+        loss = self.task.loss(output, self.train, chosen)
+        if self.soft is None:
+            return loss
+        told = stacked(self.soft, chosen)
+        return loss + self.soft_weight * self.task.soft_loss(output, told, self.train, chosen)
+
+
+def _scores(network: EncoderNetwork, task: Task[Any], dev: Encoded, bf16: bool) -> dict[str, float]:
+    return score_network(runner(network), task, dev, bf16=bf16)
 
 
 def _check_finite(norm: float, step: int, config: FinetuneConfig) -> None:
@@ -215,38 +272,3 @@ def _batches(
         batches += [near[j : j + size] for j in range(0, len(near), size)]
     for k in rng.permutation(len(batches)):
         yield batches[k]
-
-
-def _scored(
-    network: EncoderNetwork, data: _Encoded, chosen: Sequence[int], bf16: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and labels of some texts."""
-    batch = pad([data.rows[r] for r in chosen])
-    with torch.autocast("cpu", torch.bfloat16, bf16):
-        logits = network(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits
-    assert logits is not None
-    return logits, torch.tensor([data.labels[r] for r in chosen])
-
-
-def accuracy(
-    network: EncoderNetwork,
-    data: LabelledTexts,
-    tokenizer: object,
-    *,
-    max_length: int,
-    bf16: bool = False,
-) -> float:
-    """Share of texts whose largest logit is their label."""
-    _check_classifies(network)
-    return _accuracy(network, _Encoded.of(data, tokenizer, max_length), bf16)
-
-
-def _accuracy(network: EncoderNetwork, data: _Encoded, bf16: bool) -> float:
-    order = sorted(range(len(data.rows)), key=lambda r: len(data.rows[r]))
-    network.eval()
-    hits = 0
-    for i in range(0, len(order), 128):
-        with torch.no_grad():
-            logits, labels = _scored(network, data, order[i : i + 128], bf16)
-        hits += int((logits.argmax(dim=-1) == labels).sum())
-    return hits / len(order)

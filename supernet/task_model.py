@@ -1,22 +1,29 @@
-"""A fine-tuned network on disk, before it is exported: weights, labels, tokenizer, scores."""
+"""A fine-tuned network on disk, before it is exported: weights, task, tokenizer, scores."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
 from fleetfit.architecture import Architecture
-from fleetfit.codec import dumps, loads
+from fleetfit.codec import check_literals, dumps, from_json
 from fleetfit.errors import InputError
 from fleetfit.files import new_directory, read_text, write_bytes, write_text
 from fleetfit.weights import Weights, check_weights
-from supernet.checkpoint import read_safetensors
+from supernet.checkpoint import load_tokenizer, read_safetensors
+from supernet.finetune import Teacher
+from supernet.network import EncoderNetwork
+from supernet.tasks import Classification, Regression, SpanExtraction, Task, TaskKind, TaskSource
+from supernet.tasks.metrics import CLASS_METRICS, NUMBER_METRICS
 
-__all__ = ["TaskModel", "read_task_model", "write_task_model"]
+__all__ = ["TaskModel", "read_task_model", "read_teacher", "write_task_model"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,31 +31,91 @@ class TaskModel:
     """What ``model.json`` holds."""
 
     architecture: Architecture
+    kind: TaskKind
     labels: tuple[str, ...]
+    """Of a classification; empty for numbers and spans."""
+    metrics: tuple[str, ...]
+    """Names of the task's metrics; the first decided the best epoch."""
+    pairs: bool
+    """Whether the network takes two texts at once."""
     max_length: int
     task: str
-    """Name of the training file, as in ``train.csv``."""
-    dev_accuracy: float
-    test_accuracy: float | None = None
+    """Name of the training file or task, as in ``train.csv`` or ``sst2``."""
+    dev: dict[str, float]
+    """Every metric on the part that decided the best epoch."""
+    test: dict[str, float] | None = None
+    """Every metric on a file that decided nothing."""
     licences: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Labels, length and accuracies fit the architecture and their ranges."""
-        outputs = self.architecture.head.outputs
-        if len(self.labels) != outputs or len(set(self.labels)) != outputs:
-            raise InputError(
-                f"A fine-tuned model must have {outputs} different labels for its head, but got "
-                f"{len(self.labels)} ({len(set(self.labels))} different)."
-            )
+        """Head, length and scores fit the task and their ranges."""
+        check_literals(self)
+        self._check_head()
+        self._check_metrics()
         positions = self.architecture.embedding.max_positions
         if not 3 <= self.max_length <= positions:
             raise InputError(
                 f"`3 <= max_length <= {positions}` must hold for this model, got {self.max_length}."
             )
-        for accuracy in (self.dev_accuracy, self.test_accuracy):
-            if accuracy is not None and not 0 <= accuracy <= 1:
-                raise InputError(f"An accuracy must be from 0 to 1, but got {accuracy}.")
+        for scores in (self.dev, self.test):
+            if scores is not None:
+                self._check_scores(scores)
+
+    def _check_head(self) -> None:
+        head = self.architecture.head
+        outputs = head.outputs if self.kind == "classification" else 0
+        if len(self.labels) != outputs or len(set(self.labels)) != outputs:
+            raise InputError(
+                f"A fine-tuned model must have {outputs} different labels for its head, but got "
+                f"{len(self.labels)} ({len(set(self.labels))} different)."
+            )
+        wanted = {
+            "classification": ("classification", outputs),
+            "regression": ("classification", 1),
+            "span": ("span", 2),
+        }[self.kind]
+        if (head.kind, head.outputs) != wanted:
+            raise InputError(
+                f"A fine-tuned model for {self.kind} must have a {wanted[0]} head with {wanted[1]} "
+                f"outputs, but has {head.kind} with {head.outputs}."
+            )
+
+    def _check_metrics(self) -> None:
+        known = METRICS[self.kind]
+        odd = [name for name in self.metrics if name not in known]
+        if not self.metrics or odd:
+            raise InputError(
+                f"The metrics of {self.kind} must be some of {', '.join(known)}, but got "
+                f"{list(self.metrics)}."
+            )
+
+    def _check_scores(self, scores: dict[str, float]) -> None:
+        if scores.keys() != set(self.metrics):
+            raise InputError(
+                f"Scores must be of the metrics {list(self.metrics)}, but got {sorted(scores)}."
+            )
+        for name, value in scores.items():
+            lowest = -1 if name in _CORRELATIONS else 0
+            if not lowest <= value <= 1:
+                raise InputError(f"The {name} must be from {lowest} to 1, but got {value}.")
+
+    def as_task(self) -> Task[Any]:
+        """The task that it learned."""
+        if self.kind == "classification":
+            return Classification(self.labels, metrics=cast(Any, self.metrics))
+        if self.kind == "regression":
+            return Regression(metrics=cast(Any, self.metrics))
+        return SpanExtraction()
+
+
+METRICS: dict[TaskKind, tuple[str, ...]] = {
+    "classification": tuple(CLASS_METRICS),
+    "regression": tuple(NUMBER_METRICS),
+    "span": SpanExtraction().metrics,
+}
+"""What a model of each kind may be scored by."""
+_CORRELATIONS = ("matthews", "pearson", "spearman")
 
 
 def write_task_model(path: Path, model: TaskModel, weights: Weights, tokenizer: Path) -> None:
@@ -67,8 +134,8 @@ def read_task_model(path: Path) -> tuple[TaskModel, dict[str, npt.NDArray[np.flo
     described, stored = path / "model.json", path / "encoder.safetensors"
     text = read_text(described, "A fine-tuned model's model.json")
     try:
-        model = loads(TaskModel, text)
-    except InputError as exc:
+        model = from_json(TaskModel, _upgraded(json.loads(text)))
+    except (InputError, ValueError, RecursionError) as exc:
         raise InputError(f"{described} must describe a fine-tuned model: {exc}") from exc
     tensors = read_safetensors(stored)
     try:
@@ -77,3 +144,45 @@ def read_task_model(path: Path) -> tuple[TaskModel, dict[str, npt.NDArray[np.flo
     except (InputError, TypeError) as exc:  # numpy has no bf16
         raise InputError(f"{stored}: {exc}") from exc
     return model, weights
+
+
+def read_teacher(path: Path, source: TaskSource, tokenizer: Any, *, weight: float) -> Teacher:
+    """The fine-tuned model ``path`` as a teacher of the task of ``source``.
+
+    ``tokenizer``: of the network that learns. Raises InputError for a model of another kind of
+    task, other labels or another vocabulary: its answers would mean something else.
+    """
+    model, weights = read_task_model(path)
+    task = source.task
+    if (model.kind, model.pairs) != (task.kind, source.pairs):
+        texts = "pairs of texts" if model.pairs else "single texts"
+        raise InputError(
+            f"A teacher must know the same kind of task, but {path} does {model.kind} of {texts}."
+        )
+    if model.labels != task.labels:
+        theirs = sorted(set(model.labels) ^ set(task.labels)) or ["their order"]
+        raise InputError(
+            f"A teacher must have the task's {len(task.labels)} labels, but {path} has "
+            f"{len(model.labels)} and differs in {theirs[0]!r}; fine-tune it on the same file."
+        )
+    if load_tokenizer(path / "tokenizer.json").get_vocab() != tokenizer.get_vocab():
+        raise InputError(
+            f"A teacher must have the vocabulary of the network that learns, but {path} has "
+            "another; fine-tune one from the same supernet."
+        )
+    return Teacher(network=EncoderNetwork.of(model.architecture, weights), weight=weight)
+
+
+def _upgraded(data: object) -> object:
+    """As this version writes it: version 0.1 knew classes of single texts and accuracy only."""
+    if not isinstance(data, Mapping) or "dev_accuracy" not in data:
+        return data
+    rest = {k: v for k, v in data.items() if k not in ("dev_accuracy", "test_accuracy")}
+    reached = data.get("test_accuracy")
+    return rest | {
+        "kind": "classification",
+        "metrics": ["accuracy"],
+        "pairs": False,
+        "dev": {"accuracy": data["dev_accuracy"]},
+        "test": None if reached is None else {"accuracy": reached},
+    }

@@ -45,11 +45,21 @@ def export(
     test: Annotated[
         Path | None, typer.Option(help="Labelled file: the exported model is scored on it.")
     ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="GLUE task in whose layout that file is, as in sst2.")
+    ] = None,
     text_column: Annotated[str, typer.Option(help="Of the labelled file.")] = "text",
+    pair_column: Annotated[
+        str | None, typer.Option(help="Of the labelled file, for a model of pairs.")
+    ] = None,
     label_column: Annotated[str, typer.Option(help="Of the labelled file.")] = "label",
     source_accuracy: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="The source model's, fine-tuned equally; a share."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="The source model's, fine-tuned equally: the task's first metric, a share.",
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -61,6 +71,7 @@ def export(
     from devices import describe
     from profiler import Store
     from search.bundling import Order, make_bundle
+    from search.scoring import LabelledFile
 
     check_new(out)
     device = describe()
@@ -74,13 +85,18 @@ def export(
             workload=workload_of(batch or 1, seq_len or 128),
             budgets=_absolute(budgets_of(budget or [])),
         )
-    order = dataclasses.replace(
-        order, test=test, columns=(text_column, label_column), source_accuracy=source_accuracy
-    )
+    scored = None
+    if test is not None:
+        scored = LabelledFile(
+            path=test, text=text_column, pair=pair_column, label=label_column, task=task
+        )
+    order = dataclasses.replace(order, test=scored, source_accuracy=source_accuracy)
     opened = Store(store)
     with progress("exporting") as report:
         made = make_bundle(model, out, order=order, measured=opened.put, progress=report)
-    columns = ("bundle", "target", "p50", "95 % upper", "memory", "parity", "accuracy")
+    metric = made.metric
+    name = metric.name.replace("_", " ") if metric else "metric"
+    columns = ("bundle", "target", "p50", "95 % upper", "memory", "parity", name)
     row = (
         str(out),
         str(order.target),
@@ -88,17 +104,21 @@ def export(
         ms(made.measured.upper_latency_p50_s),
         mib(made.measured.memory_bytes),
         f"{made.parity.max_abs_diff:.1e} of {made.parity.limit:.1e}",
-        percent(made.metric.value if made.metric else None),
+        percent(metric.value if metric else None),
     )
     table(f"Exported and measured, {order.workload}", columns, [row])
     summary: dict[str, object] = {"bundle": str(out), "measured": to_json(made.measured)}
-    accuracy = made.metric.value if made.metric else None
-    result(summary | {"test_accuracy": accuracy}, as_json=json)
+    reached = {f"test_{metric.name}": metric.value} if metric else {"test_accuracy": None}
+    result(summary | reached, as_json=json)
 
 
 def run(
     bundle: Annotated[Path, typer.Argument(help="Directory that export wrote.")],
     text: Annotated[list[str], typer.Argument(help="One or more texts.")],
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(help="The second text, for a model of pairs; repeat it, one for each text."),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="Labels to show per text.")] = 3,
     json: AsJson = False,
 ) -> None:
@@ -108,10 +128,15 @@ def run(
     loaded = load_bundle(bundle)
     if loaded.manifest.architecture.head.kind != "classification":
         raise InputError("run must be given a bundle with a classification head; use load_bundle.")
-    answers = [dict(list(answer.items())[:top]) for answer in loaded.predict(text)]
-    for one, answer in zip(text, answers, strict=True):
-        shown = ", ".join(f"{label} {share:.1%}" for label, share in answer.items())
-        say(escape(f"{one} -> {shown}"))
+    if loaded.manifest.labels:
+        found = [dict(list(one.items())[:top]) for one in loaded.predict(text, pair or None)]
+        shown = [", ".join(f"{label} {share:.1%}" for label, share in one.items()) for one in found]
+        answers: list[object] = list(found)
+    else:
+        answers = list(loaded.numbers(text, pair or None))
+        shown = [f"{number:.3f}" for number in answers]
+    for one, answer in zip(text, shown, strict=True):
+        say(escape(f"{one} -> {answer}"))
     result({"answers": answers}, as_json=json)
 
 

@@ -3,35 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fleetfit.files import check_new
+from fleetfit import Architecture
+from fleetfit.files import check_new, sha256_of
 from search.cli.console import percent, progress, result, table
 from search.cli.corpus import read_architecture
 from search.cli.options import MAX_SEED, AsJson, SupernetPath
+from search.cli.task_source import TaskOptions, tell_cut
 
 if TYPE_CHECKING:
+    from supernet.checkpoint import Checkpoint
+    from supernet.network import EncoderNetwork
     from supernet.spaces import CheckpointConfig
+    from supernet.task_model import TaskModel
+    from supernet.tasks import Task
 
 __all__ = ["finetune"]
 
-Train = Annotated[Path, typer.Option(help="CSV or TSV with a header line.")]
 Column = Annotated[str, typer.Option(help="Name of the column.")]
 
 
 def finetune(
     supernet: SupernetPath,
     out: Annotated[Path, typer.Argument(help="New directory for the fine-tuned network.")],
-    train: Train,
+    train: Annotated[
+        Path | None,
+        typer.Option(help="CSV or TSV with a header line; for squad a JSON in its layout."),
+    ] = None,
     architecture: Annotated[
         str,
         typer.Option(help="largest, smallest, or a JSON file (as verify writes (winner.json))."),
     ] = "largest",
-    test: Annotated[Path | None, typer.Option(help="Labelled file to score on, once.")] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled file to score on, once. Default: none; the dev file of a GLUE task, a "
+            "fifth of the articles of squad."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="sst2, cola, mrpc, rte, stsb, qnli, wnli (with --data) or squad (with --train). "
+            "Default: classes or numbers of any table."
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with GLUE's files.")] = None,
     text_column: Column = "text",
+    pair_column: Annotated[
+        str | None, typer.Option(help="Name of the second text's column, for pairs of texts.")
+    ] = None,
     label_column: Column = "label",
+    regression: Annotated[bool, typer.Option(help="Labels are numbers.")] = False,
     dev_share: Annotated[float, typer.Option(help="Of the training file, for stopping.")] = 0.1,
     epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 6,
     learning_rate: Annotated[float, typer.Option(help="Peak.")] = 4e-4,
@@ -43,68 +69,111 @@ def finetune(
             help="Tokens; longer texts are cut. Default: 128, or what the source was used with.",
         ),
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="Directory that finetune wrote: learn from its answers as well."),
+    ] = None,
+    teacher_weight: Annotated[
+        float, typer.Option(min=0, help="Of its answers beside the labels.")
+    ] = 1.0,
     licence: Annotated[str, typer.Option(help="Licence of the training text.")] = "unknown",
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Of the split, the order and dropout.")
     ] = 0,
     json: AsJson = False,
 ) -> None:
-    """Train one sub-network on labelled texts, stopping early by a dev split."""
-    from supernet import checkpoint, tasks
+    """Train one sub-network on a task, stopping early by a dev split.
+
+    The headline metric is the task's first: accuracy; Matthews for cola; F1 for mrpc and squad;
+    Pearson for stsb and numbers.
+    """
+    from supernet import checkpoint
     from supernet import finetune as tuning
-    from supernet.network import EncoderNetwork
-    from supernet.task_model import TaskModel, write_task_model
+    from supernet.task_model import TaskModel, read_teacher, write_task_model
+    from supernet.tasks import runner, score_network
 
     check_new(out)
-    columns = {"text": text_column, "label": label_column}
-    labelled = tasks.read_labelled(train, **columns)
-    scored = None
-    if test is not None:
-        scored = tasks.read_labelled(test, **columns, names=labelled.names)
-    parts = tasks.split(labelled, share=dev_share, seed=seed)
+    source = TaskOptions(
+        task=task,
+        data=data,
+        train=train,
+        test=test,
+        text_column=text_column,
+        pair_column=pair_column,
+        label_column=label_column,
+        regression=regression,
+    ).read()
     loaded = checkpoint.load(supernet)
-    body = read_architecture(architecture, loaded)
-    headed, weights = tuning.with_classifier(
-        body,
-        loaded.supernet.extract(body),
-        pooling=loaded.config.pooling,
-        labels=len(labelled.names),
-        seed=seed,
-    )
-    config = tuning.FinetuneConfig(
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        max_length=_length(max_length, loaded.config),
-        seed=seed,
-    )
+    length = _length(max_length, loaded.config)
     tokenizer = checkpoint.load_tokenizer(loaded.tokenizer_path)
-    network = EncoderNetwork.of(headed, weights)
+    body = read_architecture(architecture, loaded)
+    told = (
+        None if teacher is None else read_teacher(teacher, source, tokenizer, weight=teacher_weight)
+    )
+    parts = source.encoded(tokenizer, length, share=dev_share, seed=seed)
+    tell_cut(source, parts, length)
+    network = _headed(loaded, body, source.task, seed)
+    lesson = tuning.Lesson(task=source.task, train=parts.train, dev=parts.dev, teacher=told)
+    config = tuning.FinetuneConfig(
+        epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed
+    )
     with progress("fine-tuning") as report:
-        tuned = tuning.finetune(network, parts, tokenizer, config=config, progress=report)
+        tuned = tuning.finetune(network, lesson, config=config, progress=report)
     reached = None
-    if scored is not None:
-        reached = tuning.accuracy(network, scored, tokenizer, max_length=config.max_length)
+    if parts.test is not None:
+        reached = score_network(runner(network), source.task, parts.test)
     facts = {
         "supernet": loaded.sha256[:16],
         "finetune_seed": str(seed),
         "finetune_epochs": str(tuned.epochs),
     }
+    if teacher is not None:
+        facts |= {
+            "teacher": sha256_of(teacher / "encoder.safetensors")[:16],
+            "teacher_weight": f"{teacher_weight:g}",
+        }
     model = TaskModel(
-        architecture=headed,
-        labels=labelled.names,
-        max_length=config.max_length,
-        task=train.name,
-        dev_accuracy=tuned.dev_accuracy,
-        test_accuracy=reached,
+        architecture=network.arch,
+        kind=source.task.kind,
+        labels=source.task.labels,
+        metrics=source.task.metrics,
+        pairs=source.pairs,
+        max_length=length,
+        task=source.name,
+        dev=tuned.dev,
+        test=reached,
         licences=loaded.config.licences | {"task text": licence},
         provenance=loaded.config.provenance | facts,
     )
     write_task_model(out, model, network.weights(), loaded.tokenizer_path)
-    row = (headed.summary(), percent(tuned.dev_accuracy), percent(reached), str(tuned.epochs))
-    table("Fine-tuned", ("network", "dev accuracy", "test accuracy", "epochs"), [row])
-    scores: dict[str, object] = {"dev_accuracy": tuned.dev_accuracy, "test_accuracy": reached}
-    result(scores | {"model": str(out), "epochs": tuned.epochs}, as_json=json)
+    _show(model, tuned.epochs)
+    result(_scores(model) | {"model": str(out), "epochs": tuned.epochs}, as_json=json)
+
+
+def _headed(loaded: Checkpoint, body: Architecture, task: Task[Any], seed: int) -> EncoderNetwork:
+    """The body with its weights from the supernet under a fresh head of the task."""
+    from supernet.finetune import with_task_head
+    from supernet.network import EncoderNetwork
+
+    weights = loaded.supernet.extract(body)
+    head = task.head(loaded.config.pooling)
+    return EncoderNetwork.of(*with_task_head(body, weights, head, seed=seed))
+
+
+def _scores(model: TaskModel) -> dict[str, object]:
+    """As in ``dev_accuracy`` and ``test_accuracy``; None where it was not scored."""
+    found: dict[str, object] = {f"dev_{name}": model.dev[name] for name in model.metrics}
+    test = model.test or {}
+    return found | {f"test_{name}": test.get(name) for name in model.metrics}
+
+
+def _show(model: TaskModel, epochs: int) -> None:
+    columns, row = ["network"], [model.architecture.summary()]
+    for part, scores in (("dev", model.dev), ("test", model.test)):
+        for name in model.metrics:
+            columns.append(f"{part} {name.replace('_', ' ')}")
+            row.append(percent(scores[name] if scores else None))
+    table("Fine-tuned", (*columns, "epochs"), [(*row, str(epochs))])
 
 
 def _length(asked: int | None, source: CheckpointConfig) -> int:

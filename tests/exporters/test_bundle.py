@@ -6,6 +6,7 @@ Long because writing, loading and every damage share the fixtures of one written
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -100,14 +101,20 @@ def write(tokenizer: str, tmp_path: Path) -> Write:
     return written
 
 
-def expected(arch: Architecture, ids: list[int]) -> dict[str, float]:
-    """Probabilities by PyTorch of one text of these token ids."""
-    row = np.array([ids], dtype=np.int64)
-    inputs = {
-        "input_ids": row,
-        "attention_mask": np.ones_like(row),
-        "token_type_ids": np.zeros_like(row),
+def row(ids: list[int], types: list[int] | None = None) -> dict[str, Any]:
+    found = np.array([ids], dtype=np.int64)
+    return {
+        "input_ids": found,
+        "attention_mask": np.ones_like(found),
+        "token_type_ids": np.array([types or [0] * len(ids)], dtype=np.int64),
     }
+
+
+def expected(
+    arch: Architecture, ids: list[int], types: list[int] | None = None
+) -> dict[str, float]:
+    """Probabilities by PyTorch of one text of these token ids and segments."""
+    inputs = row(ids, types)
     logits = EncoderNetwork.of(arch, random_weights(arch)).reference(inputs)["logits"][0]
     shares = np.exp(logits - logits.max())
     return dict(zip(LABELS, shares / shares.sum(), strict=True))
@@ -147,6 +154,82 @@ def test_every_target_gives_the_same_for_any_number_of_texts(
     for one, other in zip(alone, together, strict=True):
         assert one == pytest.approx(other, abs=1e-5)
     assert alone[0] == pytest.approx(expected(manifest.architecture, [2, 4, 5, 6, 7, 3]), abs=1e-5)
+
+
+def test_pairs_run_as_they_were_trained(write: Write, manifest: Manifest) -> None:
+    """``[CLS] A [SEP] B [SEP]``, the second in segment 1; the reference is PyTorch."""
+    bundle = load_bundle(write(dataclasses.replace(manifest, pairs=True)))
+    (found,) = bundle.predict(["I lost my card"], ["where is it"])
+    ids, types = [2, 4, 5, 6, 7, 3, 8, 9, 10, 3], [0] * 6 + [1] * 4
+    assert found == pytest.approx(expected(manifest.architecture, ids, types), abs=1e-5)
+    assert bundle.predict([], []) == []
+
+
+def test_of_an_overlong_pair_the_longer_is_cut(write: Write, manifest: Manifest) -> None:
+    bundle = load_bundle(write(dataclasses.replace(manifest, pairs=True)))
+    (found,) = bundle.predict(["card " * 99], ["where is it"])
+    ids, types = [2, *[7] * 6, 3, 8, 9, 10, 3], [0] * 8 + [1] * 4
+    assert found == pytest.approx(expected(manifest.architecture, ids, types), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "seconds", "named"),
+    [
+        (True, None, "given pairs of texts"),
+        (False, ["x"], "given single texts"),
+        (True, ["x", "y"], "second one, but got 1 and 2"),
+        (True, "x", "sequence of strings"),
+        (True, [1], "sequence of strings"),
+    ],
+)
+def test_a_bundle_takes_pairs_or_single_texts(
+    write: Write, manifest: Manifest, pairs: bool, seconds: Any, named: str
+) -> None:
+    bundle = load_bundle(write(dataclasses.replace(manifest, pairs=pairs)))
+    with pytest.raises(InputError, match=named):
+        bundle.predict(["I"], seconds)
+
+
+def test_a_number_is_the_output_itself(write: Write, manifest: Manifest) -> None:
+    head = Head(kind="classification", pooling="mean", outputs=1)
+    arch = manifest.architecture.with_head(head)
+    bundle = load_bundle(write(dataclasses.replace(manifest, architecture=arch, labels=())))
+    logits = EncoderNetwork.of(arch, random_weights(arch)).reference(row([2, 4, 5, 3]))["logits"]
+    assert bundle.numbers(["I lost"]) == pytest.approx([float(logits[0, 0])], abs=1e-5)
+    with pytest.raises(InputError, match="use numbers"):
+        bundle.predict(["I lost"])
+
+
+def test_labels_are_no_number(write: Write, manifest: Manifest) -> None:
+    with pytest.raises(InputError, match="use predict"):
+        load_bundle(write(manifest)).numbers(["I lost"])
+
+
+def test_spans_are_for_the_session(write: Write, manifest: Manifest) -> None:
+    arch = manifest.architecture.with_head(Head(kind="span", outputs=2))
+    spans = dataclasses.replace(manifest, architecture=arch, labels=(), pooling=None, pairs=True)
+    bundle = load_bundle(write(spans))
+    reference = EncoderNetwork.of(arch, random_weights(arch)).reference
+    assert check_parity(bundle.session, reference, arch.embedding, "fp32", seed=1).holds
+    with pytest.raises(InputError, match="kind classification, but has span"):
+        bundle.predict(["a"], ["b"])
+
+
+def test_a_manifest_of_the_first_format_is_read(write: Write, manifest: Manifest) -> None:
+    """Sealed as version 0.1 did: ``pairs`` is no field of it."""
+    path = write(manifest)
+    data = json.loads((path / "manifest.json").read_text())
+    old = {k: v for k, v in data.items() if k != "pairs"} | {"format_version": 1, "seal": ""}
+    text = json.dumps(old, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    old["seal"] = hashlib.sha256(text.encode()).hexdigest()
+    (path / "manifest.json").write_text(json.dumps(old))
+    found = load_bundle(path).manifest
+    assert (found.format_version, found.pairs) == (1, False)
+    assert found.labels == LABELS
+    for change in ({"pairs": True}, {"max_length": 11}):
+        (path / "manifest.json").write_text(json.dumps(old | change))
+        with pytest.raises(InputError, match=r"was changed|pairs from 2"):
+            load_bundle(path)
 
 
 def test_no_texts_give_no_predictions(write: Write, manifest: Manifest) -> None:
@@ -256,8 +339,8 @@ def test_a_newer_format_is_refused_before_its_fields_are_read(
 ) -> None:
     path = write(manifest)
     data = json.loads((path / "manifest.json").read_text())
-    (path / "manifest.json").write_text(json.dumps({**data, "format_version": 2, "new": 1}))
-    with pytest.raises(InputError, match="format version must be 1, but got 2"):
+    (path / "manifest.json").write_text(json.dumps({**data, "format_version": 3, "new": 1}))
+    with pytest.raises(InputError, match=r"format version must be 1 to 2 .*, but got 3"):
         load_bundle(path)
 
 
@@ -385,6 +468,8 @@ def test_an_id_beyond_the_network_is_refused_though_the_words_are_few(
         ({"labels": ("a",) * 5}, "1 different"),
         ({"max_length": 41}, "max_length <= 40"),
         ({"max_length": 1}, "2 <= max_length"),
+        ({"max_length": 4, "pairs": True}, "5 <= max_length"),
+        ({"labels": ()}, "5 different labels"),
         ({"pooling": "first"}, "pooling"),
         ({"budgets": ("latency<=8",)}, "metric"),
         ({"format_version": 0}, "format version"),

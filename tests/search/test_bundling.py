@@ -8,6 +8,7 @@ import pytest
 from fleetfit import Budget, InfeasibleError, InputError, Measurement, Target, Workload
 from search.bundling import Order, make_bundle
 from search.cli import main
+from search.scoring import LabelledFile
 from tests.search.cli_fakes import measure_by_fake
 
 
@@ -68,7 +69,9 @@ def test_a_quality_drop_is_judged_by_the_exported_model(
     kept: bool,
 ) -> None:
     measure_by_fake(monkeypatch)
-    asked = dataclasses.replace(order("quality_drop<=50%"), test=labelled, source_accuracy=source)
+    asked = dataclasses.replace(
+        order("quality_drop<=50%"), test=LabelledFile(path=labelled), source_accuracy=source
+    )
     if kept:
         made = make_bundle(tuned, tmp_path / "out", order=asked)
         assert made.metric is not None

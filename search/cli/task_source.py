@@ -1,0 +1,78 @@
+"""Which task the options name, and where its examples are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleetfit import InputError
+from search.cli.console import say
+
+if TYPE_CHECKING:
+    from supernet.tasks import EncodedParts, TaskSource
+
+__all__ = ["TaskOptions", "tell_cut"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskOptions:
+    """The options of that name, as the user gave them."""
+
+    task: str | None
+    data: Path | None
+    train: Path | None
+    test: Path | None
+    text_column: str
+    pair_column: str | None
+    label_column: str
+    regression: bool
+
+    def read(self) -> TaskSource:
+        """The task and its examples; raises InputError where options contradict each other."""
+        from supernet import tasks
+
+        self._check()
+        if self.task == "squad":
+            return tasks.read_questions(self._need("train"), self.test)
+        if self.task is not None:
+            return tasks.read_glue(self.task, self._need("data"), test=self.test)
+        columns = tasks.Columns(
+            text=self.text_column, pair=self.pair_column, label=self.label_column
+        )
+        train = self._need("train")
+        return tasks.read_table(train, self.test, columns, regression=self.regression)
+
+    def _check(self) -> None:
+        if self.task is None and self.data is not None:
+            raise InputError("--data must come with --task, as in sst2; else give --train.")
+        if self.task is not None and (self.regression or self.pair_column is not None):
+            raise InputError(
+                "--task knows its columns and labels: leave out --pair-column and --regression."
+            )
+        unused = self.train if self.task not in (None, "squad") else None
+        if self.task == "squad":
+            unused = self.data
+        if unused is not None:
+            right = "--train" if self.task == "squad" else "--data"
+            raise InputError(f"--task {self.task} must be given {right} alone, but got {unused}.")
+
+    def _need(self, name: str) -> Path:
+        found: Path | None = getattr(self, name)
+        if found is None:
+            what = {"data": "GLUE's folder", "train": "the file to learn from"}[name]
+            raise InputError(f"--{name} must be given: {what}.")
+        return found
+
+
+def tell_cut(source: TaskSource, parts: EncodedParts, max_length: int) -> None:
+    """One line where texts did not fit."""
+    if not parts.cut:
+        return
+    if source.task.kind == "span":
+        how = "contexts are read in overlapping windows, questions cut at half of a row."
+    elif source.pairs:
+        how = "the longer text of each pair is cut at its end (--max-length)."
+    else:
+        how = "they are cut at their end (--max-length)."
+    say(f"{parts.cut} of {len(source)} examples are longer than {max_length} tokens: {how}")

@@ -1,0 +1,107 @@
+"""The task's metrics of an exported model: what runs is scored, not what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from exporters import Session
+from exporters.text import TextEncoder
+from fleetfit import InputError
+
+if TYPE_CHECKING:
+    from supernet.task_model import TaskModel
+    from supernet.tasks import Encoded
+
+__all__ = ["LabelledFile", "score_session"]
+
+Progress = Callable[[int, int, str], None]
+Inputs = dict[str, npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledFile:
+    """A file to score a model on, and how it is read.
+
+    A file of questions in SQuAD's layout for a model that finds spans; else a table.
+    """
+
+    path: Path
+    text: str = "text"
+    pair: str | None = None
+    """Column of the second text."""
+    label: str = "label"
+    task: str | None = None
+    """A GLUE task, in whose layout the file is; the columns are then unused."""
+
+
+def score_session(
+    session: Session,
+    model: TaskModel,
+    tokenizer: Path,
+    file: LabelledFile,
+    *,
+    progress: Progress = lambda done, total, note: None,
+) -> dict[str, float]:
+    """Every metric of the model's task, in the session's own precision, one text at a time.
+
+    Texts and pairs go through the tokenisation that the bundle will have. Raises InputError for a
+    file that is not of the model's task.
+    """
+    from supernet.checkpoint import load_tokenizer
+
+    task, data = model.as_task(), _read(file, model)
+    encoded = task.encode(data, load_tokenizer(tokenizer), model.max_length)
+    encoder = TextEncoder(tokenizer.read_text(encoding="utf-8"), max_length=model.max_length)
+    batch, seq_len = session.shape or (1, None)
+    logits = []
+    for row in range(len(encoded)):
+        progress(row, len(encoded), "scoring the exported model")
+        if model.kind == "span":
+            inputs = _row(encoded, row, seq_len)
+        else:
+            seconds = None if data.pairs is None else [data.pairs[row]]
+            inputs = encoder.encode([data.texts[row]], seconds, seq_len=seq_len)
+        whole = {name: np.repeat(value, batch, axis=0) for name, value in inputs.items()}
+        values = session.run(whole)["logits"][0]
+        logits.append(values[: len(encoded.ids[row])] if model.kind == "span" else values)
+    return task.score(logits, encoded)
+
+
+def _read(file: LabelledFile, model: TaskModel) -> Any:
+    from supernet import tasks
+
+    if model.kind == "span":
+        return tasks.read_squad(file.path)
+    if file.task is not None:
+        data = tasks.read_glue_file(file.task, file.path)
+    else:
+        columns = tasks.Columns(text=file.text, pair=file.pair, label=file.label)
+        if model.kind == "regression":
+            data = tasks.read_numbered(file.path, columns)
+        else:
+            data = tasks.read_labelled(file.path, columns=columns, names=model.labels)
+    if (data.pairs is not None) != model.pairs:
+        wanted = "pairs of texts" if model.pairs else "single texts"
+        raise InputError(
+            f"{file.path} must be read as {wanted}, as the model was trained; name the columns "
+            "(--pair-column) or the --task."
+        )
+    return data
+
+
+def _row(encoded: Encoded, row: int, seq_len: int | None) -> Inputs:
+    batch = encoded.batch([row])
+    length = len(encoded.ids[row])
+    named = {
+        "input_ids": batch.input_ids,
+        "attention_mask": batch.attention_mask,
+        "token_type_ids": batch.token_type_ids,
+    }
+    room = (0, 0 if seq_len is None else seq_len - length)
+    return {name: np.pad(value.numpy(), ((0, 0), room)) for name, value in named.items()}

@@ -1,0 +1,63 @@
+"""Metrics of anything that runs a batch: an extracted network or a slice of a supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from supernet.forward import Batch, Output
+from supernet.network import EncoderNetwork
+from supernet.tasks.base import Encoded, Logits, Task
+
+__all__ = ["Run", "logits_of", "runner", "score_network", "stacked"]
+
+Run = Callable[[Batch], Output]
+"""As in ``lambda batch: supernet(batch, arch)``."""
+
+
+def runner(network: EncoderNetwork) -> Run:
+    """``network`` as a function of a batch, in the mode that it is in when called."""
+    return lambda b: network(b.input_ids, b.attention_mask, b.token_type_ids)
+
+
+def score_network(
+    run: Run,
+    task: Task[Any],
+    encoded: Encoded,
+    *,
+    bf16: bool = False,
+    batch_size: int = 128,
+) -> dict[str, float]:
+    """Every metric of ``task`` over ``encoded``; see ``logits_of``."""
+    return task.score(logits_of(run, encoded, bf16=bf16, batch_size=batch_size), encoded)
+
+
+def logits_of(
+    run: Run, encoded: Encoded, *, bf16: bool = False, batch_size: int = 128
+) -> list[Logits]:
+    """The float32 logits of each row in order, without gradients; like lengths share a batch.
+
+    ``run`` gets batches on the CPU. A module must be in evaluation mode. ``bf16``: under autocast.
+    """
+    order = sorted(range(len(encoded)), key=lambda r: len(encoded.ids[r]))
+    found: dict[int, Logits] = {}
+    for i in range(0, len(order), batch_size):
+        chosen = order[i : i + batch_size]
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, bf16):
+            logits = run(encoded.batch(chosen)).logits
+        assert logits is not None
+        rows = logits.float().cpu().numpy()
+        for row, values in zip(chosen, rows, strict=True):
+            whole = values.ndim == 1
+            found[row] = values if whole else values[: len(encoded.ids[row])].copy()
+    return [found[row] for row in range(len(encoded))]
+
+
+def stacked(logits: Sequence[Logits], chosen: Sequence[int]) -> Output:
+    """The stored logits of the rows ``chosen`` as the output of one batch, padded with 0."""
+    rows: list[Tensor] = [torch.from_numpy(logits[r]) for r in chosen]
+    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    return Output(hidden_states=(), pooled=None, logits=padded)
