@@ -15,7 +15,7 @@ from torch import Tensor
 from fleetfit.architecture import Architecture, FeedForward, SelfAttention, SubLayer
 from supernet.forward import Batch, Encoder, activate
 
-__all__ = ["permute", "stream_order"]
+__all__ = ["permute", "reorder_stream", "stream_order"]
 
 Named = dict[str, Tensor]
 
@@ -34,7 +34,7 @@ def permute(arch: Architecture, weights: Named, batches: Sequence[Batch]) -> tup
             _reorder_heads(moved, name, sub, scores.argsort(descending=True))
         else:
             _reorder_inner(moved, name, scores.argsort(descending=True))
-    _reorder_stream(moved, order)
+    reorder_stream(moved, order)
     return moved, order
 
 
@@ -120,8 +120,8 @@ _STREAM_ROWS = ("output.weight", "linear.1.weight", "output.bias", "linear.1.bia
 _STREAM_COLUMNS = ("query.weight", "key.weight", "value.weight", "linear.0.weight")
 
 
-def _reorder_stream(moved: Named, order: Tensor) -> None:
-    """Reorder every axis that lies along the residual stream."""
+def reorder_stream(moved: Named, order: Tensor) -> None:
+    """Reorder every axis that lies along the residual stream, in place; see ``permute``."""
     for name, value in moved.items():
         if name.startswith("embedding.") or ".norm." in name or name == "head.transform.bias":
             moved[name] = value[..., order]

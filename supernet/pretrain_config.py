@@ -58,10 +58,11 @@ class PretrainConfig:
             )
         if self.seed < 0:
             raise InputError(f"The seed must be >= 0, but got {self.seed}.")
-        if self.losses.in_place and self.sampling.strategy != "sandwich":
+        if self.losses.in_place and not self.sampling.always_largest:
             raise InputError(
                 "In-place distillation must have the largest member in every step, but the "
-                f"strategy is {self.sampling.strategy}; take the sandwich or in_place 0."
+                f"strategy is {self.sampling.strategy}, ends_every {self.sampling.ends_every}; "
+                "take a sandwich with its ends in every step or in_place 0."
             )
 
     @property

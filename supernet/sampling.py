@@ -27,6 +27,10 @@ class Sampling:
     2021).
     """
     random_members: int = 1
+    ends_every: int = 1
+    """The sandwich has its largest and smallest in every so manieth step; with more random members
+    in each the same cost reaches more of the space, and the ends still do not drift.
+    """
     distribution: Literal["space", "independent"] = "space"
     """space: the space's own ``sample``, whose members lie near the useful front; independent:
     every gene uniform and apart from the others, as the papers draw them.
@@ -46,6 +50,20 @@ class Sampling:
                 "Random members of a single_path must be 1, but got "
                 f"{self.random_members}; batch_wise takes more."
             )
+        if self.ends_every < 1 or (self.ends_every > 1 and not self._may_leave_ends_out):
+            raise InputError(
+                "`ends_every >= 1` must hold, above 1 for a sandwich with random members only, "
+                f"but got {self.ends_every}."
+            )
+
+    @property
+    def always_largest(self) -> bool:
+        """Whether every step has the largest member."""
+        return self.strategy == "sandwich" and self.ends_every == 1
+
+    @property
+    def _may_leave_ends_out(self) -> bool:
+        return self.strategy == "sandwich" and self.random_members > 0
 
     def members(self, space: SearchSpace, *, seed: int, step: int) -> dict[str, Architecture]:
         """The members of one step by name: ``largest``, ``smallest``, ``random0`` and on.
@@ -55,7 +73,7 @@ class Sampling:
         """
         rng = np.random.default_rng([seed, step, _STREAM])
         drawn = {f"random{i}": self._draw(space, rng) for i in range(self.random_members)}
-        if self.strategy == "sandwich":
+        if self.strategy == "sandwich" and step % self.ends_every == 0:
             return {"largest": space.largest(), "smallest": space.smallest(), **drawn}
         return drawn
 

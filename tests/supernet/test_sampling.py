@@ -11,6 +11,7 @@ from fleetfit import InputError
 from supernet.sampling import Sampling
 from supernet.spaces import SearchSpace
 from tests.supernet.spaces.spaces import SPACES
+from tests.supernet.tiny import tiny_space
 
 SAMPLINGS = {
     "default": Sampling(),
@@ -95,3 +96,28 @@ def test_independent_genes_are_uniform() -> None:
 def test_what_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Sampling(**change)
+
+
+def test_the_ends_may_come_now_and_then_only() -> None:
+    """Against the sandwich of every step: the same random members, the ends in each third."""
+    space = tiny_space()
+    every, thin = Sampling(random_members=2), Sampling(random_members=2, ends_every=3)
+    for step in range(7):
+        whole = every.members(space, seed=5, step=step)
+        found = thin.members(space, seed=5, step=step)
+        ends = {"largest", "smallest"} if step % 3 == 0 else set()
+        assert found == {n: a for n, a in whole.items() if n in ends or n.startswith("random")}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"ends_every": 0},
+        {"ends_every": 2, "random_members": 0},
+        {"ends_every": 2, "strategy": "single_path"},
+    ],
+    ids=str,
+)
+def test_ends_that_cannot_be_left_out_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="ends_every >= 1"):
+        Sampling(**given)
