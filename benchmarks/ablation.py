@@ -79,6 +79,7 @@ def _losses(**weights: Any) -> LossWeights:
     return LossWeights(**({"hidden": 0.0} | weights))
 
 
+# "thin ends": the largest and the smallest in every fourth step only, at equal cost.
 # A step of the sandwich costs about 2.4 steps of a single path: 3 x (1 + 0.1 + 0.45) + 1 (teacher)
 # against 3 x 0.45 + 1 forward passes of the source.
 VARIANTS: Final[dict[str, Variant]] = {
@@ -108,13 +109,17 @@ VARIANTS: Final[dict[str, Variant]] = {
     "two random": Variant(sampling=Sampling(random_members=2)),
     "single path, equal tokens": Variant(sampling=Sampling(strategy="single_path")),
     "learning rate 1e-3": Variant(learning_rate=1e-3),
-    "ends every 4th step, two random": Variant(
-        sampling=Sampling(random_members=2, ends_every=4), tokens=int(1.25 * TOKENS)
+    "heads fixed, 2048": Variant(fixed=("heads",), batch_tokens=2048),
+    "heads fixed, 2048, thin ends": Variant(
+        fixed=("heads",),
+        batch_tokens=2048,
+        sampling=Sampling(random_members=2, ends_every=4),
+        tokens=int(1.25 * TOKENS),
     ),
-    "heads and width fixed": Variant(fixed=("heads", "widths")),
-    "heads fixed, all layers, batch of 2048": Variant(
-        fixed=("heads",), losses=LossWeights(hidden_layers="all"), batch_tokens=2048
+    "heads fixed, 2048, all layers": Variant(
+        fixed=("heads",), batch_tokens=2048, losses=LossWeights(hidden_layers="all")
     ),
+    "heads and width fixed, 2048": Variant(fixed=("heads", "widths"), batch_tokens=2048),
 }
 
 
