@@ -1,0 +1,108 @@
+"""Figures of many sub-networks, each evaluated once and kept over runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fleetfit import Architecture, InputError, Precision
+from search.cached import QualityStore
+from supernet.measure import Figure, Measure
+
+__all__ = ["CachedMeasure", "Scored", "score_members"]
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, in all, name), of the members that are not in the cache."""
+
+
+class CachedMeasure:
+    """A ``Measure`` that evaluates no (architecture, precision) twice, over runs.
+
+    The figures are kept as soon as they are known, so an interrupted run goes on where it was.
+    """
+
+    def __init__(self, measure: Measure, *, store: QualityStore, checkpoint: str) -> None:
+        """``checkpoint``: the sha256 of the supernet's weights."""
+        self._measure = measure
+        self._store = store
+        self._checkpoint = checkpoint
+        self._data_id = measure.data_id
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """See Measure."""
+        return self._measure.figures
+
+    @property
+    def data_id(self) -> str:
+        """See Measure."""
+        return self._data_id
+
+    def known(self, arch: Architecture, precision: Precision) -> dict[str, float] | None:
+        """The figures where all of them are kept."""
+        found = {}
+        for figure in self.figures:
+            value = self._store.quality(self._key(figure.name), arch.id, precision)
+            if value is None:
+                return None
+            found[figure.name] = value
+        return found
+
+    def __call__(self, arch: Architecture, precision: Precision) -> dict[str, float]:
+        """The figures, evaluated if need be; InputError where one is not a finite number."""
+        known = self.known(arch, precision)
+        if known is not None:
+            return known
+        found = {name: float(v) for name, v in self._measure(arch, precision).items()}
+        odd = [f"{name} is {value}" for name, value in found.items() if not math.isfinite(value)]
+        if odd:
+            raise InputError(
+                f"Every figure must be a finite number, but of {arch.summary()} in {precision} "
+                f"{odd[0]}; the supernet's weights must be finite: train or convert it again."
+            )
+        for name, value in found.items():
+            self._store.put_quality(self._key(name), arch.id, precision, value)
+        return found
+
+    def _key(self, figure: str) -> str:
+        return f"{self._checkpoint}-{self._data_id}-{figure}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """A sub-network with its figures by name."""
+
+    name: str
+    architecture: Architecture
+    figures: dict[str, float]
+    cached: bool
+    """Whether nothing had to be evaluated for it."""
+
+
+def score_members(
+    measures: Sequence[CachedMeasure],
+    members: Mapping[str, Architecture],
+    precision: Precision,
+    *,
+    progress: Progress | None = None,
+) -> list[Scored]:
+    """The figures of every measure for each of ``members``, in their order."""
+
+    def is_new(arch: Architecture) -> bool:
+        return any(measure.known(arch, precision) is None for measure in measures)
+
+    new = dict.fromkeys(arch.id for arch in members.values() if is_new(arch))
+    left = list(new)
+    results = []
+    for name, arch in members.items():
+        evaluated = arch.id in left
+        if progress is not None and evaluated:
+            progress(len(new) - len(left), len(new), name)
+        found = {k: v for measure in measures for k, v in measure(arch, precision).items()}
+        results.append(Scored(name=name, architecture=arch, figures=found, cached=not evaluated))
+        if evaluated:
+            left.remove(arch.id)
+    if progress is not None and new:
+        progress(len(new), len(new), "")
+    return results
