@@ -10,7 +10,7 @@ from fleetfit import Architecture, InputError, Precision
 from search.cached import QualityStore
 from supernet.measure import Figure, Measure
 
-__all__ = ["CachedMeasure", "Scored", "score_members"]
+__all__ = ["CachedMeasure", "Scored", "evaluate_members"]
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, in all, name), of the members that are not in the cache."""
@@ -80,7 +80,7 @@ class Scored:
     """Whether nothing had to be evaluated for it."""
 
 
-def score_members(
+def evaluate_members(
     measures: Sequence[CachedMeasure],
     members: Mapping[str, Architecture],
     precision: Precision,

@@ -16,7 +16,7 @@ from search.cli.architectures import chosen_members
 from search.cli.console import percent, progress, result, say, table
 from search.cli.corpus import LOSSES, Texts, special_ids, stream_of, teacher_of
 from search.cli.options import AsJson, StoreUrl, SupernetPath
-from search.evaluation import CachedMeasure, Scored, score_members
+from search.evaluation import CachedMeasure, Scored, evaluate_members
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
@@ -81,7 +81,7 @@ def evaluate(
     kept = Store(store) if cache else MemoryQualities()
     cached = [CachedMeasure(m, store=kept, checkpoint=loaded.sha256) for m in measures]
     with progress("evaluating") as report:
-        found = score_members(cached, members, exact, progress=report)
+        found = evaluate_members(cached, members, exact, progress=report)
     figures = [f for m in measures for f in m.figures]
     count = sum(len(b.input_ids) for b in batches)
     taken = f"{count} windows of {seq_len} tokens"

@@ -11,7 +11,7 @@ import pytest
 from fleetfit import Architecture, InputError, Precision
 from profiler import Store
 from search import MemoryQualities, QualityStore
-from search.evaluation import CachedMeasure, score_members
+from search.evaluation import CachedMeasure, evaluate_members
 from supernet.measure import Figure
 from supernet.spaces import ElasticSpace
 
@@ -75,8 +75,8 @@ def test_other_data_or_weights_have_other_figures(
 def test_an_interrupted_run_goes_on(members: dict[str, Architecture]) -> None:
     store, broken, after = MemoryQualities(), Toy(at_most=1), Toy()
     with pytest.raises(KeyboardInterrupt):
-        score_members([cached(broken, store)], members, "fp32")
-    found = score_members([cached(after, store)], members, "fp32")
+        evaluate_members([cached(broken, store)], members, "fp32")
+    found = evaluate_members([cached(after, store)], members, "fp32")
     assert [s.cached for s in found] == [True, False]
     assert after.asked == [(members["smallest"], "fp32")]
 
@@ -87,7 +87,7 @@ def test_progress_counts_what_is_new(members: dict[str, Architecture]) -> None:
     told: list[tuple[int, int, str]] = []
     twice = members | {"tiny": members["smallest"]}
     toy = Toy()
-    found = score_members(
+    found = evaluate_members(
         [cached(toy, store)], twice, "fp32", progress=lambda *words: told.append(words)
     )
     assert told == [(0, 1, "smallest"), (1, 1, "")]
@@ -104,7 +104,7 @@ def test_figures_of_several_measures_stand_together(members: dict[str, Architect
             return {"one": 1.0}
 
     store = MemoryQualities()
-    (found, _) = score_members([cached(Toy(), store), cached(Other(), store)], members, "fp32")
+    (found, _) = evaluate_members([cached(Toy(), store), cached(Other(), store)], members, "fp32")
     assert found.figures == {"depth": 3.0, "width": 32.0, "one": 1.0}
 
 
