@@ -88,21 +88,34 @@ def evaluate_members(
     progress: Progress | None = None,
 ) -> list[Scored]:
     """The figures of every measure for each of ``members``, in their order."""
-
-    def is_new(arch: Architecture) -> bool:
-        return any(measure.known(arch, precision) is None for measure in measures)
-
-    new = dict.fromkeys(arch.id for arch in members.values() if is_new(arch))
-    left = list(new)
-    results = []
+    report = progress or (lambda done, total, name: None)
+    found: dict[str, dict[str, float]] = {}
+    new: dict[str, tuple[str, Architecture]] = {}
     for name, arch in members.items():
-        evaluated = arch.id in left
-        if progress is not None and evaluated:
-            progress(len(new) - len(left), len(new), name)
-        found = {k: v for measure in measures for k, v in measure(arch, precision).items()}
-        results.append(Scored(name=name, architecture=arch, figures=found, cached=not evaluated))
-        if evaluated:
-            left.remove(arch.id)
-    if progress is not None and new:
-        progress(len(new), len(new), "")
-    return results
+        known = _known(measures, arch, precision)
+        if known is None:
+            new.setdefault(arch.id, (name, arch))
+        else:
+            found[arch.id] = known
+    for done, (name, arch) in enumerate(new.values()):
+        report(done, len(new), name)
+        figures = [measure(arch, precision) for measure in measures]
+        found[arch.id] = {k: v for one in figures for k, v in one.items()}
+    report(len(new), len(new), "")
+    return [
+        Scored(name=name, architecture=arch, figures=found[arch.id], cached=arch.id not in new)
+        for name, arch in members.items()
+    ]
+
+
+def _known(
+    measures: Sequence[CachedMeasure], arch: Architecture, precision: Precision
+) -> dict[str, float] | None:
+    """The figures where those of every measure are kept."""
+    merged: dict[str, float] = {}
+    for measure in measures:
+        found = measure.known(arch, precision)
+        if found is None:
+            return None
+        merged |= found
+    return merged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -124,11 +125,7 @@ def _masked(
         ids, chosen = corrupt(
             batch.input_ids, rng, mask_id=special_ids["[MASK]"], vocab_size=vocab, keep=keep
         )
-        seen = Batch(
-            input_ids=ids,
-            attention_mask=batch.attention_mask,
-            token_type_ids=batch.token_type_ids,
-        )
+        seen = dataclasses.replace(batch, input_ids=ids)
         chosen &= batch.attention_mask.bool()
         found.append(Masked(batch=seen, clean=batch.input_ids, chosen=chosen))
     return found

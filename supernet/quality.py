@@ -6,6 +6,7 @@ slice's last hidden states to the source's on unlabelled text is that number.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -131,7 +132,8 @@ def split(batch: Batch, size: int) -> Iterator[tuple[Batch, slice]]:
     """``batch`` in parts of at most ``size`` sequences, and the rows of each."""
     for start in range(0, len(batch.input_ids), size):
         rows = slice(start, start + size)
-        part = Batch(
+        part = dataclasses.replace(
+            batch,
             input_ids=batch.input_ids[rows],
             attention_mask=batch.attention_mask[rows],
             token_type_ids=batch.token_type_ids[rows],
