@@ -13,6 +13,8 @@ from supernet.text import TokenStream
 
 __all__ = ["digest_of_batches", "digest_of_stream", "digest_of_tensors"]
 
+_CHUNK = 2**20  # tokens of a text that are in memory at once
+
 
 def digest_of_batches(batches: Iterable[Batch]) -> str:
     """16 hexadecimal digits over the sequences; how many stand in a batch does not matter."""
@@ -23,8 +25,6 @@ def digest_of_batches(batches: Iterable[Batch]) -> str:
         for row in rows:
             sha.update(repr(row.shape).encode() + row.tobytes())
     return sha.hexdigest()[:16]
-
-_CHUNK = 2**20  # tokens of a text that are in memory at once
 
 
 def digest_of_stream(stream: TokenStream, special_ids: Mapping[str, int]) -> str:

@@ -49,9 +49,9 @@ def evaluate(
         Path | None, typer.Option(help="Supernet whose largest member is the source.")
     ] = None,
     store: StoreUrl = "fleetfit.db",
-    cache: Annotated[
-        bool, typer.Option(help="Look figures up in the store, keep new ones there.")
-    ] = True,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither look into the store nor keep anything.")
+    ] = False,
     write: Annotated[
         bool, typer.Option("--write", help="Keep the losses in the supernet's config.json.")
     ] = False,
@@ -78,7 +78,7 @@ def evaluate(
         members = chosen_members(architecture, space, members)
     batches = cut(stream_of(text, loaded, wikitext=wikitext), count=windows, seq_len=seq_len)
     measures = _measures(loaded, batches, teacher, batch_size)
-    kept = Store(store) if cache else MemoryQualities()
+    kept = MemoryQualities() if no_cache else Store(store)
     cached = [CachedMeasure(m, store=kept, checkpoint=loaded.sha256) for m in measures]
     with progress("evaluating") as report:
         found = evaluate_members(cached, members, exact, progress=report)
@@ -87,7 +87,7 @@ def evaluate(
     taken = f"{count} windows of {seq_len} tokens"
     _show(found, figures, f"{taken}, {exact}")
     reused = sum(s.cached for s in found)
-    if cache:
+    if not no_cache:
         say(f"{reused} of {len(found)} networks came from the cache in {escape(store)}.")
     if write:
         called = name or ", ".join(path.name for path in text)
