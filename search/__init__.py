@@ -5,6 +5,7 @@ from search.calibrate import Calibrated, calibrate
 from search.candidate import Candidate
 from search.corrections import Corrections, verify_ranked
 from search.cost import CostModel, Costs, Estimate, predict, with_exact
+from search.evaluation import CachedMeasure, Scored, evaluate_members
 from search.feasibility import Feasibility, check_feasible, feasibility
 from search.nsga2 import Nsga2
 from search.problem import Problem, resolve_budgets, source_values
@@ -17,6 +18,7 @@ from search.verify import RESERVE, Measured, Verified, measured_value, verify_ca
 
 __all__ = [
     "RESERVE",
+    "CachedMeasure",
     "CachedQuality",
     "Calibrated",
     "Candidate",
@@ -35,11 +37,13 @@ __all__ = [
     "Quality",
     "QualityStore",
     "Ranked",
+    "Scored",
     "SearchResult",
     "SearchSettings",
     "Verified",
     "calibrate",
     "check_feasible",
+    "evaluate_members",
     "feasibility",
     "measured_value",
     "paired_gain",

@@ -1,17 +1,30 @@
-"""Digests that tell whether a training run goes on with what it began with."""
+"""Digests that tell whether a run goes on with what it began with, and name data in caches."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+import torch
 from torch import Tensor
 
+from supernet.forward import Batch
 from supernet.text import TokenStream
 
-__all__ = ["digest_of_stream", "digest_of_tensors"]
+__all__ = ["digest_of_batches", "digest_of_stream", "digest_of_tensors"]
 
 _CHUNK = 2**20  # tokens of a text that are in memory at once
+
+
+def digest_of_batches(batches: Iterable[Batch]) -> str:
+    """16 hexadecimal digits over the sequences; how many stand in a batch does not matter."""
+    sha = hashlib.sha256()
+    for batch in batches:
+        parts = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
+        rows = torch.stack(parts, dim=1).numpy()
+        for row in rows:
+            sha.update(repr(row.shape).encode() + row.tobytes())
+    return sha.hexdigest()[:16]
 
 
 def digest_of_stream(stream: TokenStream, special_ids: Mapping[str, int]) -> str:

@@ -1,21 +1,27 @@
-"""How good named sub-networks are on held-out text: hidden-state and masked-LM loss."""
+"""How good sub-networks are on held-out text: hidden-state and masked-LM loss."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
-import torch
 
-from fleetfit.architecture import Architecture, Head
+from fleetfit.architecture import Architecture
+from fleetfit.query import Precision
+from supernet.digests import digest_of_batches, digest_of_tensors
 from supernet.forward import Batch
-from supernet.masking import corrupt, masked_lm_loss
+from supernet.masked_lm import MaskedLm
+from supernet.measure import Figure
 from supernet.model import Supernet
-from supernet.quality import HiddenLoss
+from supernet.network import EncoderNetwork
+from supernet.quality import BATCH_SIZE, HiddenLoss, check_lengths, source_network, split
 from supernet.spaces import ElasticSpace, SearchSpace
 
-__all__ = ["Evaluation", "evaluate", "named_members"]
+__all__ = ["Evaluation", "HiddenStates", "evaluate", "named_members"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +72,50 @@ def named_members(space: SearchSpace) -> dict[str, Architecture]:
     }
 
 
+class HiddenStates:
+    """A ``Measure``: the ``HiddenLoss`` of a text, ``batch_size`` sequences at a time.
+
+    The source runs when the first figure is asked for, not before: where all are in a cache it
+    never does. The supernet must not change in between.
+    """
+
+    figures: ClassVar[tuple[Figure, ...]] = (
+        Figure(name="hidden_loss", title="hidden loss", unit="of variance"),
+    )
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        batches: Sequence[Batch],
+        *,
+        teacher: EncoderNetwork | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> None:
+        """``teacher`` and errors as for ``HiddenLoss``."""
+        check_lengths(supernet, batches)
+        if teacher is not None:
+            source_network(supernet, teacher)
+        self._supernet, self._teacher = supernet, teacher
+        self._batches, self._size = list(batches), batch_size
+
+    @property
+    def data_id(self) -> str:
+        """See Measure; over the sequences and a given teacher's weights."""
+        sha = hashlib.sha256(b"hidden_loss" + digest_of_batches(self._batches).encode())
+        if self._teacher is not None:
+            sha.update(digest_of_tensors(self._teacher.named_weights()).encode())
+        return sha.hexdigest()[:16]
+
+    def __call__(self, arch: Architecture, precision: Precision) -> dict[str, float]:
+        """See Measure."""
+        return {"hidden_loss": self._loss([(arch, precision)])[0]}
+
+    @cached_property
+    def _loss(self) -> HiddenLoss:
+        parts = [part for batch in self._batches for part, _ in split(batch, self._size)]
+        return HiddenLoss(self._supernet, parts, teacher=self._teacher)
+
+
 def evaluate(
     loss: HiddenLoss,
     members: Mapping[str, Architecture],
@@ -73,62 +123,16 @@ def evaluate(
     special_ids: Mapping[str, int],
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Evaluation]:
-    """Evaluate ``members`` on the batches of ``loss``; the same tokens are masked for all.
+    """Evaluate ``members`` in fp32 on the batches of ``loss``; the same tokens are masked for all.
 
-    ``special_ids``: of [MASK], [CLS], [SEP], [PAD], [UNK]; all but the first are never masked or
-    scored.
+    ``special_ids``: see ``MaskedLm``.
     """
-    batches = _corrupted(loss, special_ids)
+    masked_lm = MaskedLm(loss.supernet, loss.batches, special_ids=special_ids)
     results = []
     for i, (name, arch) in enumerate(members.items()):
-        nats, accuracy = _masked_lm(loss.supernet, arch, batches)
-        results.append(
-            Evaluation(
-                name=name,
-                architecture=arch,
-                hidden_loss=loss([(arch, "fp32")])[0],
-                masked_lm_loss=nats,
-                masked_lm_accuracy=accuracy,
-            )
-        )
+        found = masked_lm(arch, "fp32")
+        hidden = loss([(arch, "fp32")])[0]
+        results.append(Evaluation(name=name, architecture=arch, hidden_loss=hidden, **found))
         if progress is not None:
             progress(i + 1, len(members), name)
     return results
-
-
-Masked = tuple[Batch, torch.Tensor, torch.Tensor]
-
-
-def _corrupted(loss: HiddenLoss, special_ids: Mapping[str, int]) -> list[Masked]:
-    rng = np.random.default_rng(0)
-    keep = {special_ids[name] for name in ("[CLS]", "[SEP]", "[PAD]", "[UNK]")}
-    vocab = loss.supernet.space.source.embedding.vocab_size
-    batches = []
-    for batch in loss.batches:
-        ids, chosen = corrupt(
-            batch.input_ids, rng, mask_id=special_ids["[MASK]"], vocab_size=vocab, keep=keep
-        )
-        masked = Batch(
-            input_ids=ids,
-            attention_mask=batch.attention_mask,
-            token_type_ids=batch.token_type_ids,
-        )
-        batches.append((masked, batch.input_ids, chosen & batch.attention_mask.bool()))
-    return batches
-
-
-def _masked_lm(
-    supernet: Supernet, arch: Architecture, batches: Sequence[Masked]
-) -> tuple[float, float]:
-    headed = arch.with_head(Head(kind="masked_lm"))
-    nats = hits = count = 0.0
-    for batch, clean, chosen in batches:
-        with torch.no_grad():
-            logits = supernet(batch, headed).logits
-        if logits is None:
-            raise ValueError("a masked-LM head gives logits")
-        scored, targets = logits[chosen].float(), clean[chosen]
-        nats += float(masked_lm_loss(scored, targets)) * len(targets)
-        hits += float((scored.argmax(dim=-1) == targets).sum())
-        count += len(targets)
-    return nats / max(1, count), hits / max(1, count)

@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     finally:
         signal.signal(signal.SIGTERM, before)
     if code == _INTERRUPTED:
-        say("interrupted; profile and pretrain go on from here, the other verbs begin again.")
+        say("interrupted; profile, pretrain and evaluate go on from here, the others begin again.")
     return code if isinstance(code, int) else 0
 
 

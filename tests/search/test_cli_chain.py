@@ -29,8 +29,9 @@ def test_the_whole_chain_ends_in_a_bundle_that_keeps_its_budgets(
     assert trained == {"supernet": str(run / "supernet"), "steps": 6}
 
     losses = fleetfit(
-        capsys, "evaluate", run / "supernet", "--text", corpus, "--windows", 8, "--seq-len", 16
-    )["members"]
+        capsys, "evaluate", run / "supernet", "--text", corpus, "--windows", 8, "--seq-len", 16,
+        "--store", store,
+    )["members"]  # fmt: skip
     assert losses["largest"]["hidden_loss"] <= losses["smallest"]["hidden_loss"]
 
     profiling = ("profile", run / "supernet", "--store", store, *TARGET, *SHAPE)

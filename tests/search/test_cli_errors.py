@@ -286,14 +286,20 @@ def test_training_settings_that_cannot_be_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("seq_len", "wanted"), [(16, "at least one window of 16 tokens"), (4, ""), (64, "at least one")]
+    ("seq_len", "wanted"),
+    [
+        (16, "at least one window of 16 tokens"),
+        (4, ""),
+        (3, "none was masked"),
+        (64, "at least one"),
+    ],
 )
 def test_a_text_must_hold_a_window(
     supernet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], seq_len: int, wanted: str
 ) -> None:
     text = tmp_path / "short.txt"
     text.write_text("the cat sat\n")
-    words = ["evaluate", supernet, "--text", text, "--seq-len", seq_len]
+    words = ["evaluate", supernet, "--text", text, "--seq-len", seq_len, "--no-cache"]
     if wanted:
         assert wanted in refused(capsys, 2, *words)
     else:

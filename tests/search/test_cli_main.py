@@ -68,7 +68,7 @@ def test_an_interrupt_says_how_to_go_on(
     ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests
     before = signal.getsignal(signal.SIGTERM)
     assert main(["describe"]) == 130
-    assert "profile and pretrain go on from here" in capsys.readouterr().err
+    assert "profile, pretrain and evaluate go on from here" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
     signal.signal(signal.SIGINT, ours)
 

@@ -27,7 +27,7 @@ def test_what_successive_trainings_saw_adds_up(
     wanted = {"tokens_seen": "400", "head_tokens": "200", "seed": "0", "source": "checkpoint"}
     assert told.provenance == wanted
 
-    evaluation = ("--text", corpus, "--windows", 4, "--seq-len", 16)
+    evaluation = ("--text", corpus, "--windows", 4, "--seq-len", 16, "--no-cache")
     fleetfit(capsys, "evaluate", first / "supernet", *evaluation, "--write")
     fleetfit(
         capsys, "pretrain", first / "supernet", second, *words, "--tokens", 200,
@@ -50,7 +50,8 @@ def test_losses_are_kept_beside_the_supernet_where_asked_for(
     mine = tmp_path / "supernet"
     shutil.copytree(supernet, mine)
     before = read_config(mine)
-    words = ("evaluate", mine, "--text", corpus, "--windows", 4, "--seq-len", 16)
+    sizes = ("--windows", 4, "--seq-len", 16)
+    words = ("evaluate", mine, "--text", corpus, "--store", tmp_path / "s.db", *sizes)
     fleetfit(capsys, *words)
     assert read_config(mine) == before
     named = () if name is None else ("--name", name)

@@ -7,9 +7,10 @@ import dataclasses
 import numpy as np
 import torch
 
-from supernet.digests import digest_of_stream, digest_of_tensors
+from supernet.digests import digest_of_batches, digest_of_stream, digest_of_tensors
+from supernet.quality import split
 from supernet.shards import ShardedIds
-from tests.supernet.tiny import IDS, stream
+from tests.supernet.tiny import IDS, batch, stream
 
 
 def test_a_stream_is_known_by_its_tokens_and_special_ids() -> None:
@@ -50,3 +51,21 @@ def test_tensors_are_known_by_names_shapes_and_values() -> None:
     ]
     assert len(set(digests)) == len(digests)
     assert digest_of_tensors({"b": value, "a": value.clone()}) == digests[-1]
+
+
+def test_batches_are_known_by_their_sequences() -> None:
+    base = batch(rows=4)
+    parts = [part for part, _ in split(base, 3)]
+    changed = [
+        dataclasses.replace(base, **{name: getattr(base, name).clone()})
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+    ]
+    for name, other in zip(("input_ids", "attention_mask", "token_type_ids"), changed, strict=True):
+        getattr(other, name)[0, 0] += 1
+    shape = base.input_ids.reshape(2, -1)
+    digests = [
+        digest_of_batches(which)
+        for which in ([base], *([other] for other in changed), parts[::-1], [type(base).of(shape)])
+    ]
+    assert len(set(digests)) == len(digests)
+    assert digest_of_batches(parts) == digests[0]

@@ -10,7 +10,7 @@ import torch
 
 from fleetfit import InputError
 from supernet.network import EncoderNetwork
-from supernet.quality import HiddenLoss, encode_texts, pad, sentences, windows
+from supernet.quality import HiddenLoss, encode_texts, pad, sentences, split, windows
 from tests.supernet.tiny import (
     batch,
     hidden_quality,
@@ -107,6 +107,32 @@ def test_data_id_changes_with_the_data_and_nothing_else() -> None:
     ids = {name: loss.data_id for name, loss in variants.items()}
     assert len(set(ids.values())) == len(ids)
     assert HiddenLoss(tiny_supernet(seed=4), [batch()]).data_id == ids["same"]
+
+
+def test_the_data_id_of_losses_kept_earlier_stays() -> None:
+    assert HiddenLoss(tiny_supernet(), [pad(ROWS)]).data_id == "fdc5400efa00225b"  # version 0.1.0
+
+
+def test_the_data_id_knows_a_given_teacher() -> None:
+    supernet = tiny_supernet()
+    largest = supernet.space.largest()
+    ids = {HiddenLoss(supernet, [batch()]).data_id}
+    for seed in (0, 9):
+        teacher = EncoderNetwork.of(largest, tiny_supernet(seed=seed).extract(largest))
+        ids.add(HiddenLoss(supernet, [batch()], teacher=teacher).data_id)
+    assert len(ids) == 3
+
+
+def test_parts_of_a_batch_are_its_rows() -> None:
+    whole = batch(rows=5)
+    parts = list(split(whole, 2))
+    assert [len(part.input_ids) for part, _ in parts] == [2, 2, 1]
+    for field in ("input_ids", "attention_mask", "token_type_ids"):
+        got = torch.cat([getattr(part, field) for part, _ in parts])
+        assert torch.equal(got, getattr(whole, field))
+        assert all(
+            torch.equal(getattr(part, field), getattr(whole, field)[rows]) for part, rows in parts
+        )
 
 
 def test_windows_are_spread_evenly() -> None:
