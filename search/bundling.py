@@ -58,7 +58,9 @@ class Order:
     target: Target
     workload: Workload
     architecture: Architecture | None = None
-    """What was verified; the fine-tuned network must have this body."""
+    """What was verified: the fine-tuned network must have this body, or a task supernet this
+    member.
+    """
     budgets: tuple[Budget, ...] = ()
     """Absolute."""
     predicted: dict[str, Estimate] = field(default_factory=dict)
@@ -96,8 +98,9 @@ def make_bundle(
     measured: Callable[[Measurement], None] = lambda found: None,
     progress: Progress = lambda done, total, note: None,
 ) -> Manifest:
-    """Export the fine-tuned network ``model_path`` as the bundle ``out``.
+    """Export a fine-tuned network, or the ordered member of a task supernet, as a bundle.
 
+    ``model_path`` is its directory, ``out`` that of the bundle.
     Raises InputError where the exported network does not agree with PyTorch, InfeasibleError
     where it misses a budget when measured; no bundle is written then. ``measured`` is called with
     every measurement. One that disagrees with the verification before is made once more, and the
@@ -105,10 +108,10 @@ def make_bundle(
     """
     from devices import describe
     from profiler import verify
-    from supernet.task_model import read_task_model
+    from supernet.task_member import read_member
 
     device = describe()
-    model, weights = read_task_model(model_path)
+    model, weights = read_member(model_path, order.architecture)
     arch = model.architecture
     _check(arch, order)
     tokenizer = read_text(model_path / "tokenizer.json", "A tokenizer")

@@ -13,11 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
+from fleetfit.architecture import Head
 from fleetfit.codec import dumps
 from fleetfit.errors import InputError
 from fleetfit.files import new_directory, read_text, sha256_of, write_bytes, write_text
 from supernet.model import Supernet, tensor_shapes
-from supernet.spaces import CheckpointConfig, SearchSpace, read_config
+from supernet.spaces import CheckpointConfig, read_config
 
 __all__ = ["Checkpoint", "load", "load_tokenizer", "read_safetensors", "save", "write_config"]
 
@@ -49,6 +50,8 @@ def save(
 
     ``like``: the tokenizer file to copy and the order of the residual stream.
     """
+    if supernet.task != _task_head(config):
+        raise ValueError("config.task must describe the task head of the supernet")
     tokenizer, order = like
     words = read_text(tokenizer, "A tokenizer")
     tensors = {n: t.detach().to(dtype).contiguous() for n, t in supernet.tensors().items()}
@@ -72,7 +75,7 @@ def load(path: Path) -> Checkpoint:
     width = config.source.width
     if order is None or order.shape != (width,) or sorted(order.tolist()) != list(range(width)):
         raise InputError(f"{path / _WEIGHTS} must hold the order of the stream, but does not.")
-    supernet = _build(config.space, {n: t.float() for n, t in tensors.items()}, path)
+    supernet = _build(config, {n: t.float() for n, t in tensors.items()}, path)
     if not (path / _TOKENIZER).is_file():
         raise InputError(f"A checkpoint must hold {_TOKENIZER}, but {path} does not.")
     return Checkpoint(
@@ -84,8 +87,13 @@ def load(path: Path) -> Checkpoint:
     )
 
 
-def _build(space: SearchSpace, tensors: dict[str, torch.Tensor], path: Path) -> Supernet:
-    shapes = tensor_shapes(space.source)  # before anything of these sizes is allocated
+def _task_head(config: CheckpointConfig) -> Head | None:
+    return None if config.task is None else config.task.head
+
+
+def _build(config: CheckpointConfig, tensors: dict[str, torch.Tensor], path: Path) -> Supernet:
+    task = _task_head(config)
+    shapes = tensor_shapes(config.source, task)  # before anything of these sizes is allocated
     odd = sorted(shapes.keys() ^ tensors.keys())
     odd += [n for n, shape in shapes.items() if n in tensors and tensors[n].shape != shape]
     if odd:
@@ -93,7 +101,7 @@ def _build(space: SearchSpace, tensors: dict[str, torch.Tensor], path: Path) -> 
             f"The weights in {path} must fit its config.json, but {odd[0]!r} does not; "
             "convert or copy the checkpoint again."
         )
-    supernet = Supernet(space, tensors)
+    supernet = Supernet(config.space, tensors, task=task)
     with torch.no_grad():
         for name, parameter in supernet.tensors().items():
             parameter.copy_(tensors[name])

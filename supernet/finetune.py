@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from fleetfit.architecture import Architecture, Head
-from fleetfit.errors import InputError, SurroundingsError
+from fleetfit.errors import InputError
 from fleetfit.weights import Weights, weight_shapes
+from supernet.epochs import Best, batches_of, check_finite, rise_and_fall
 from supernet.network import EncoderNetwork
 from supernet.tasks import Encoded, Logits, Run, Task, logits_of, runner, score_network, stacked
+from supernet.vocabulary import placed, used_ids
 
 __all__ = ["FinetuneConfig", "FinetuneResult", "Lesson", "Teacher", "finetune", "with_task_head"]
 
@@ -90,14 +92,21 @@ class Lesson:
         if not len(self.train) or not len(self.dev):
             raise InputError("A training part and a dev part must hold examples, but one is empty.")
 
-    def check(self, network: EncoderNetwork) -> None:
-        """Raise InputError where ``network`` or the teacher does not fit the task and its texts."""
-        _check_head(network, self.task, "A network")
+    def check(self, arch: Architecture) -> None:
+        """Raise InputError where ``arch`` or the teacher does not fit the task and its texts."""
+        _check_head(arch, self.task, "A network")
         for encoded in (self.train, self.dev):
-            encoded.check(network.arch)
+            encoded.check(arch)
         if self.teacher is not None:
-            _check_head(self.teacher.network, self.task, "A teacher")
-            self.train.check(self.teacher.network.arch)
+            taught = self.teacher.network.arch
+            _check_head(taught, self.task, "A teacher")
+            self.train.check(taught)
+
+    def answers(self, *, bf16: bool) -> list[Logits] | None:
+        """The teacher's logits of each text to learn from; None without a teacher."""
+        if self.teacher is None:
+            return None
+        return logits_of(runner(self.teacher.network.eval()), self.train, bf16=bf16)
 
 
 def with_task_head(
@@ -129,17 +138,13 @@ def finetune(
     another head than the task's and SurroundingsError for a loss that is not finite; the network
     is then as it was.
     """
-    lesson.check(network)
-    teacher, soft = lesson.teacher, None
-    if teacher is not None:
-        soft = logits_of(runner(teacher.network.eval()), lesson.train, bf16=config.bf16)
-    # A task has a few thousand tokens. AdamW, clipping and zeroing over all 30,522 took a quarter
-    # of the steps of a network of 3 layers, 384 wide.
-    used = _used_ids(lesson)
+    lesson.check(network.arch)
+    teacher, soft = lesson.teacher, lesson.answers(bf16=config.bf16)
+    used = used_ids(lesson.train, lesson.dev)
     training = _Training(
         task=lesson.task,
-        train=_placed(lesson.train, used),
-        dev=_placed(lesson.dev, used),
+        train=placed(lesson.train, used),
+        dev=placed(lesson.dev, used),
         config=config,
         soft=soft,
         soft_weight=teacher.weight if teacher is not None else 0.0,
@@ -157,24 +162,14 @@ def finetune(
     return dataclasses.replace(result, network=network.eval())
 
 
-def _check_head(network: EncoderNetwork, task: Task[Any], what: str) -> None:
-    head = network.arch.head
+def _check_head(arch: Architecture, task: Task[Any], what: str) -> None:
+    head = arch.head
     wanted = task.head(head.pooling or "mean")
     if head != wanted:
         raise InputError(
             f"{what} must have a {wanted.kind} head with {wanted.outputs} outputs for this task, "
             f"but has {head.kind!r} with {head.outputs}."
         )
-
-
-def _used_ids(lesson: Lesson) -> list[int]:
-    return sorted({0}.union(*lesson.train.ids, *lesson.dev.ids))  # 0 is padding
-
-
-def _placed(encoded: Encoded, used: Sequence[int]) -> Encoded:
-    """With the place in ``used`` instead of each id."""
-    place = {token: i for i, token in enumerate(used)}
-    return dataclasses.replace(encoded, ids=[[place[t] for t in row] for row in encoded.ids])
 
 
 def _narrowed(network: EncoderNetwork, used: Sequence[int]) -> EncoderNetwork:
@@ -209,29 +204,29 @@ class _Training:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(config.warmup, total))
-        best, best_weights, dev = -math.inf, network.weights(), dict[str, float]()
-        since, epoch, done = 0, 0, 0
-        while epoch < config.epochs and since < config.patience:
+        shape = rise_and_fall(config.warmup, total)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
+        best = Best(kept=(network.weights(), dict[str, float]()))
+        epoch, done = 0, 0
+        while epoch < config.epochs and best.since < config.patience:
             network.train()
-            for chosen in _batches(self.train.ids, config.batch_size, rng):
+            for chosen in batches_of(self.train.lengths, config.batch_size, rng):
                 optimizer.zero_grad(set_to_none=True)
                 self._loss(run, chosen).backward()  # type: ignore[no-untyped-call]
                 norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-                _check_finite(float(norm), done, config)
+                check_finite(float(norm), step=done, rate=float(schedule.get_last_lr()[0]))
                 optimizer.step()
                 schedule.step()
                 done += 1
                 if done % 10 == 0:
-                    self.progress(done, total, f"epoch {epoch + 1}, dev {max(best, 0):.3f}")
+                    self.progress(done, total, f"epoch {epoch + 1}, {best}")
             epoch += 1
-            since += 1
             scores = _scores(network.eval(), self.task, self.dev, config.bf16)
-            reached = scores[self.task.metrics[0]]
-            if reached > best:
-                best, dev, best_weights, since = reached, scores, network.weights(), 0
-        self.progress(total, total, f"{epoch} epochs, dev {best:.3f}")
-        return FinetuneResult(network=network, dev=dev, epochs=epoch), best_weights
+            if best.improves(scores[self.task.metrics[0]]):
+                best.kept = (network.weights(), scores)
+        self.progress(total, total, f"{epoch} epochs, {best}")
+        weights, dev = best.kept
+        return FinetuneResult(network=network, dev=dev, epochs=epoch), weights
 
     def _loss(self, run: Run, chosen: Sequence[int]) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, self.config.bf16):
@@ -245,30 +240,3 @@ class _Training:
 
 def _scores(network: EncoderNetwork, task: Task[Any], dev: Encoded, bf16: bool) -> dict[str, float]:
     return score_network(runner(network), task, dev, bf16=bf16)
-
-
-def _check_finite(norm: float, step: int, config: FinetuneConfig) -> None:
-    if not math.isfinite(norm):
-        raise SurroundingsError(
-            f"Losses must stay finite, but step {step} at a peak rate of "
-            f"{config.learning_rate:.2g} gave none; start again with a lower rate."
-        )
-
-
-def _schedule(warmup: float, steps: int) -> Callable[[int], float]:
-    rising = max(1.0, warmup * steps)
-    return lambda step: min((step + 1) / rising, max(0.0, (steps - step) / max(1, steps - rising)))
-
-
-def _batches(
-    rows: Sequence[Sequence[int]], size: int, rng: np.random.Generator
-) -> Iterator[list[int]]:
-    """A random order in which texts of like length share a batch: little padding."""
-    order = rng.permutation(len(rows))
-    pool = size * 16
-    batches = []
-    for i in range(0, len(order), pool):
-        near = sorted(order[i : i + pool].tolist(), key=lambda r: len(rows[r]))
-        batches += [near[j : j + size] for j in range(0, len(near), size)]
-    for k in rng.permutation(len(batches)):
-        yield batches[k]

@@ -42,7 +42,9 @@ class TaskModel:
     task: str
     """Name of the training file or task, as in ``train.csv`` or ``sst2``."""
     dev: dict[str, float]
-    """Every metric on the part that decided the best epoch."""
+    """Every metric on the part that decided the best epoch; empty for a member of a supernet that
+    was not scored.
+    """
     test: dict[str, float] | None = None
     """Every metric on a file that decided nothing."""
     licences: dict[str, str] = field(default_factory=dict)
@@ -59,7 +61,7 @@ class TaskModel:
                 f"`3 <= max_length <= {positions}` must hold for this model, got {self.max_length}."
             )
         for scores in (self.dev, self.test):
-            if scores is not None:
+            if scores:
                 self._check_scores(scores)
 
     def _check_head(self) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleetfit import Architecture, Head, InputError, loads
-from fleetfit.files import read_text
+from fleetfit import Architecture, InputError
+from search.cli.members import member_of
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
@@ -64,12 +64,7 @@ _SPECIAL = ("[MASK]", "[CLS]", "[SEP]", "[PAD]", "[UNK]")
 
 def read_architecture(text: str, loaded: Checkpoint) -> Architecture:
     """``largest``, ``smallest`` or the architecture of a JSON file, without its head."""
-    space = loaded.config.space
-    if text in ("largest", "smallest"):
-        return space.largest() if text == "largest" else space.smallest()
-    arch = loads(Architecture, read_text(Path(text), "An architecture")).with_head(Head())
-    space.genome(arch)  # an InputError where it is not of this space
-    return arch
+    return member_of(text, loaded.config.space)
 
 
 def teacher_of(path: Path, loaded: Checkpoint, *, fitted: bool = False) -> EncoderNetwork:

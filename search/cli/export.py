@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from fleetfit import Budget, InputError, to_json
+from fleetfit import Architecture, Budget, InputError, to_json
 from fleetfit.files import check_new
 from search.cli.console import mib, ms, percent, progress, result, say, table
+from search.cli.members import member_of
 from search.cli.options import (
     AsJson,
     StoreUrl,
@@ -27,10 +28,19 @@ __all__ = ["export", "run"]
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="Directory that finetune wrote.")],
+    model: Annotated[
+        Path, typer.Argument(help="Directory that finetune wrote: a network or a supernet.")
+    ],
     out: Annotated[Path, typer.Argument(help="New directory for the bundle.")],
     verified: Annotated[
         Path | None, typer.Option(help="verified.json: target, budgets and predictions.")
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            help="Member of a supernet, where there is no verified.json: largest, smallest, or a "
+            "JSON file."
+        ),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="RUNTIME-PRECISION, where there is no verified.json.")
@@ -65,6 +75,9 @@ def export(
 ) -> None:
     """Emit ONNX, check it against PyTorch, measure it here, and write a bundle.
 
+    A supernet of finetune --supernet gives the member of verified.json as it is: one fine-tuning,
+    a bundle for each device.
+
     Exit code 3, and no bundle, where the exported model misses a budget when measured: then
     verify --next finds the next candidate to fine-tune.
     """
@@ -76,12 +89,20 @@ def export(
     check_new(out)
     device = describe()
     if verified is not None:
-        _check_alone(target=target, threads=threads, budget=budget, batch=batch, seq_len=seq_len)
+        _check_alone(
+            architecture=architecture,
+            target=target,
+            threads=threads,
+            budget=budget,
+            batch=batch,
+            seq_len=seq_len,
+        )
         order = Order.of(read_record(verified, VerifiedRecord))
     else:
         chosen = targets_of([target] if target else None, device, threads)
         order = Order(
             target=chosen[0],
+            architecture=None if architecture is None else _member(model, architecture),
             workload=workload_of(batch or 1, seq_len or 128),
             budgets=_absolute(budgets_of(budget or [])),
         )
@@ -138,6 +159,17 @@ def run(
     for one, answer in zip(text, shown, strict=True):
         say(escape(f"{one} -> {answer}"))
     result({"answers": answers}, as_json=json)
+
+
+def _member(supernet: Path, text: str) -> Architecture:
+    from supernet.spaces import is_checkpoint, read_config
+
+    if not is_checkpoint(supernet):
+        raise InputError(
+            f"--architecture must name a member of a supernet, but {supernet} is one network; "
+            "leave it out."
+        )
+    return member_of(text, read_config(supernet).space)
 
 
 def _check_alone(**given: object) -> None:

@@ -1,4 +1,4 @@
-"""The verb ``finetune``: one sub-network learns a task."""
+"""The verb ``finetune``: one sub-network, or all of them at once, learn a task."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fleetfit import Architecture
+from fleetfit import Architecture, InputError
 from fleetfit.files import check_new, sha256_of
 from search.cli.console import percent, progress, result, table
 from search.cli.corpus import read_architecture
+from search.cli.finetune_supernet import Course, finetune_members
 from search.cli.options import MAX_SEED, AsJson, SupernetPath
 from search.cli.task_source import TaskOptions, tell_cut
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
+    from supernet.finetune import FinetuneConfig
     from supernet.network import EncoderNetwork
     from supernet.spaces import CheckpointConfig
     from supernet.task_model import TaskModel
@@ -28,7 +30,9 @@ Column = Annotated[str, typer.Option(help="Name of the column.")]
 
 def finetune(
     supernet: SupernetPath,
-    out: Annotated[Path, typer.Argument(help="New directory for the fine-tuned network.")],
+    out: Annotated[
+        Path, typer.Argument(help="New directory for the fine-tuned network, or supernet.")
+    ],
     train: Annotated[
         Path | None,
         typer.Option(help="CSV or TSV with a header line; for squad a JSON in its layout."),
@@ -37,6 +41,12 @@ def finetune(
         str,
         typer.Option(help="largest, smallest, or a JSON file (as verify writes (winner.json))."),
     ] = "largest",
+    all_members: Annotated[
+        bool,
+        typer.Option(
+            "--supernet", help="All sub-networks at once; export then takes any as it is."
+        ),
+    ] = False,
     test: Annotated[
         Path | None,
         typer.Option(
@@ -76,23 +86,47 @@ def finetune(
     teacher_weight: Annotated[
         float, typer.Option(min=0, help="Of its answers beside the labels.")
     ] = 1.0,
+    random_members: Annotated[
+        int, typer.Option(min=0, help="With --supernet: random sub-networks a step.")
+    ] = 1,
+    hard_weight: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="With --supernet: of the labels for all but the largest. Not with a teacher.",
+        ),
+    ] = 0.5,
+    soft_weight: Annotated[
+        float,
+        typer.Option(
+            min=0, help="With --supernet: of the largest's answers for the others, likewise."
+        ),
+    ] = 0.5,
     licence: Annotated[str, typer.Option(help="Licence of the training text.")] = "unknown",
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Of the split, the order and dropout.")
     ] = 0,
     json: AsJson = False,
 ) -> None:
-    """Train one sub-network on a task, stopping early by a dev split.
+    """Train one sub-network on a task, or all at once, stopping early by a dev split.
+
+    With --supernet each step trains the largest, the smallest and random ones (sandwich rule), and
+    the largest teaches the others: any sub-network can then be exported without more training.
 
     The headline metric is the task's first: accuracy; Matthews for cola; F1 for mrpc and squad;
     Pearson for stsb and numbers.
     """
     from supernet import checkpoint
-    from supernet import finetune as tuning
-    from supernet.task_model import TaskModel, read_teacher, write_task_model
-    from supernet.tasks import runner, score_network
+    from supernet.finetune import FinetuneConfig
+    from supernet.finetune_supernet import SupernetTuning
+    from supernet.task_model import read_teacher
 
     check_new(out)
+    if all_members and architecture != "largest":
+        raise InputError(
+            "--supernet trains all sub-networks, so --architecture must not be given, but is; "
+            "export takes it."
+        )
     source = TaskOptions(
         task=task,
         data=data,
@@ -112,42 +146,69 @@ def finetune(
     )
     parts = source.encoded(tokenizer, length, share=dev_share, seed=seed)
     tell_cut(source, parts, length)
-    network = _headed(loaded, body, source.task, seed)
-    lesson = tuning.Lesson(task=source.task, train=parts.train, dev=parts.dev, teacher=told)
-    config = tuning.FinetuneConfig(
+    facts = {"supernet": loaded.sha256[:16], "finetune_seed": str(seed)}
+    if teacher is not None:
+        facts |= {
+            "teacher": sha256_of(teacher / "encoder.safetensors")[:16],
+            "teacher_weight": f"{teacher_weight:g}",
+        }
+    course = Course(
+        loaded=loaded,
+        source=source,
+        parts=parts,
+        max_length=length,
+        teacher=told,
+        licence=licence,
+        facts=facts,
+    )
+    config = FinetuneConfig(
         epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed
+    )
+    if all_members:
+        whole = SupernetTuning(
+            base=config, random_members=random_members, hard=hard_weight, soft=soft_weight
+        )
+        summary = finetune_members(out, course, whole)
+    else:
+        summary = _finetune_one(out, course, body, config)
+    result(summary, as_json=json)
+
+
+def _finetune_one(
+    out: Path, course: Course, body: Architecture, config: FinetuneConfig
+) -> dict[str, object]:
+    """Train one sub-network, write it to ``out`` and show what it reached; a summary."""
+    from supernet import finetune as tuning
+    from supernet.task_model import TaskModel, write_task_model
+    from supernet.tasks import runner, score_network
+
+    loaded, source, parts = course.loaded, course.source, course.parts
+    network = _headed(loaded, body, source.task, config.seed)
+    lesson = tuning.Lesson(
+        task=source.task, train=parts.train, dev=parts.dev, teacher=course.teacher
     )
     with progress("fine-tuning") as report:
         tuned = tuning.finetune(network, lesson, config=config, progress=report)
     reached = None
     if parts.test is not None:
         reached = score_network(runner(network), source.task, parts.test)
-    facts = {
-        "supernet": loaded.sha256[:16],
-        "finetune_seed": str(seed),
-        "finetune_epochs": str(tuned.epochs),
-    }
-    if teacher is not None:
-        facts |= {
-            "teacher": sha256_of(teacher / "encoder.safetensors")[:16],
-            "teacher_weight": f"{teacher_weight:g}",
-        }
+    facts = course.facts | {"finetune_epochs": str(tuned.epochs)}
     model = TaskModel(
         architecture=network.arch,
         kind=source.task.kind,
         labels=source.task.labels,
         metrics=source.task.metrics,
         pairs=source.pairs,
-        max_length=length,
+        max_length=course.max_length,
         task=source.name,
         dev=tuned.dev,
         test=reached,
-        licences=loaded.config.licences | {"task text": licence},
+        licences=loaded.config.licences | {"task text": course.licence},
         provenance=loaded.config.provenance | facts,
     )
     write_task_model(out, model, network.weights(), loaded.tokenizer_path)
     _show(model, tuned.epochs)
-    result(_scores(model) | {"model": str(out), "epochs": tuned.epochs}, as_json=json)
+    return _scores(model) | {"model": str(out), "epochs": tuned.epochs}
 
 
 def _headed(loaded: Checkpoint, body: Architecture, task: Task[Any], seed: int) -> EncoderNetwork:

@@ -214,7 +214,15 @@ def _config(recipe: Path | None, options: dict[str, object]) -> PretrainConfig:
 
 
 def _told(before: CheckpointConfig, run: PretrainConfig, licence: str) -> CheckpointConfig:
-    """The configuration after a run: tokens add up, and so do the licences of texts."""
+    """The configuration after a run: tokens add up, and so do the licences of texts.
+
+    Raises InputError for a supernet that carries a task: its head would no longer fit the body.
+    """
+    if before.task is not None:
+        raise InputError(
+            "pretrain must be given a supernet without a task, but this one was fine-tuned on "
+            f"{before.task.name}; pretrain the one that it came from, then fine-tune again."
+        )
     facts = {
         "tokens_seen": str(_count(before, "tokens_seen") + run.tokens),
         "head_tokens": str(_count(before, "head_tokens") + run.head_tokens),

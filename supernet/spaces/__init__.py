@@ -2,7 +2,7 @@
 
 from supernet.spaces.autotinybert import AutoTinyBertChoices, AutoTinyBertSpace
 from supernet.spaces.base import SearchSpace, Slicing
-from supernet.spaces.config import CheckpointConfig, read_config
+from supernet.spaces.config import CheckpointConfig, is_checkpoint, read_config
 from supernet.spaces.elastic import ElasticChoices, ElasticSpace
 from supernet.spaces.generators import (
     GENERATORS,
@@ -15,6 +15,7 @@ from supernet.spaces.generators import (
 )
 from supernet.spaces.registry import CHOICES, Choices, SpaceName, build_space, name_of_space
 from supernet.spaces.supershaper import SuperShaperChoices, SuperShaperSpace
+from supernet.spaces.task_record import MemberScores, TaskRecord
 
 __all__ = [
     "CHOICES",
@@ -27,13 +28,16 @@ __all__ = [
     "ElasticSpace",
     "Generator",
     "GeneratorName",
+    "MemberScores",
     "SearchSpace",
     "Slicing",
     "SpaceName",
     "SuperShaperChoices",
     "SuperShaperSpace",
+    "TaskRecord",
     "build_space",
     "fast_members",
+    "is_checkpoint",
     "is_fast",
     "name_of_space",
     "read_config",

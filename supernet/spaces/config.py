@@ -12,8 +12,9 @@ from fleetfit.errors import InputError
 from fleetfit.files import read_text
 from supernet.spaces.base import SearchSpace
 from supernet.spaces.registry import Choices, SpaceName, build_space, name_of_space
+from supernet.spaces.task_record import TaskRecord
 
-__all__ = ["CheckpointConfig", "read_config"]
+__all__ = ["CheckpointConfig", "is_checkpoint", "read_config"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,9 +32,11 @@ class CheckpointConfig:
     licences: dict[str, str] = field(default_factory=dict)
     """What was used (weights, text) to its licence."""
     provenance: dict[str, str] = field(default_factory=dict)
+    task: TaskRecord | None = None
+    """Of a supernet whose members have learned a task all at once."""
 
     def __post_init__(self) -> None:
-        """The choices are those of the named space, and the length fits the positions."""
+        """The choices are those of the named space, and the lengths fit the positions."""
         named = name_of_space(self.choices)
         if named != self.space_name:
             raise InputError(
@@ -41,16 +44,21 @@ class CheckpointConfig:
                 f"{type(self.choices).__name__}, but got {self.space_name!r}."
             )
         positions = self.source.embedding.max_positions
-        if not 3 <= self.max_length <= positions:
-            raise InputError(
-                f"`3 <= max_length <= {positions}` must hold for this source, "
-                f"but got {self.max_length}."
-            )
+        for length in (self.max_length, *(() if self.task is None else (self.task.max_length,))):
+            if not 3 <= length <= positions:
+                raise InputError(
+                    f"`3 <= max_length <= {positions}` must hold for this source, but got {length}."
+                )
 
     @property
     def space(self) -> SearchSpace:
         """The search space; raises InputError where the choices do not fit the source."""
         return build_space(self.source, self.choices)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether ``path`` is laid out as a supernet; a fine-tuned network has no ``config.json``."""
+    return (path / "config.json").is_file()
 
 
 def read_config(path: Path) -> CheckpointConfig:

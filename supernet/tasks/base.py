@@ -43,6 +43,11 @@ class Encoded:
         """Number of rows."""
         return len(self.ids)
 
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row."""
+        return [len(row) for row in self.ids]
+
     def batch(self, chosen: Sequence[int]) -> Batch:
         """The rows ``chosen``, padded with 0 to the longest; on the CPU."""
         ids = torch.zeros(len(chosen), max(len(self.ids[r]) for r in chosen), dtype=torch.int64)

@@ -11,19 +11,47 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fleetfit import InputError
+from fleetfit import Head, InputError
 from supernet import checkpoint
 from supernet.model import Supernet
 from supernet.spaces import (
     AutoTinyBertSpace,
     CheckpointConfig,
     ElasticSpace,
+    MemberScores,
     SuperShaperSpace,
+    TaskRecord,
     name_of_space,
 )
 from tests.supernet.tiny import batch, tiny_spaces, tiny_supernet, train, write_tokenizer
 
 ORDER = list(reversed(range(32)))
+SPANS = TaskRecord(
+    name="squad",
+    kind="span",
+    head=Head(kind="span", outputs=2),
+    labels=(),
+    metrics=("f1", "exact"),
+    pairs=True,
+    max_length=30,
+)
+INTENTS = TaskRecord(
+    name="train.csv",
+    kind="classification",
+    head=Head(kind="classification", pooling="first", outputs=3),
+    labels=("a", "b", "c"),
+    metrics=("accuracy",),
+    pairs=False,
+    max_length=16,
+    scores=(
+        MemberScores(
+            name="smallest",
+            body=tiny_supernet().space.smallest().id,
+            dev={"accuracy": 0.5},
+            test={"accuracy": 0.25},
+        ),
+    ),
+)
 
 
 def config_of(supernet: Supernet) -> CheckpointConfig:
@@ -75,6 +103,88 @@ def test_half_precision_on_disk_is_single_in_memory(tmp_path: Path) -> None:
     for name, value in supernet.tensors().items():
         assert loaded[name].dtype == torch.float32
         assert torch.equal(loaded[name], value.half().float())
+
+
+def written_task(tmp_path: Path, record: TaskRecord) -> tuple[Path, Supernet]:
+    supernet = tiny_supernet().with_task(record.head, seed=2)
+    config = dataclasses.replace(config_of(supernet), task=record)
+    tokenizer = write_tokenizer(tmp_path / "words.json")
+    checkpoint.save(tmp_path / "out", supernet, config, like=(tokenizer, ORDER))
+    return tmp_path / "out", supernet
+
+
+@pytest.mark.parametrize("record", [INTENTS, SPANS], ids=lambda r: r.kind)
+def test_a_task_comes_back_with_its_head(tmp_path: Path, record: TaskRecord) -> None:
+    path, supernet = written_task(tmp_path, record)
+    loaded = checkpoint.load(path)
+    assert loaded.config.task == record
+    assert loaded.supernet.task == record.head
+    ours, theirs = loaded.supernet.tensors(), supernet.tensors()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_scores_are_found_by_the_body_under_any_head() -> None:
+    space = tiny_supernet().space
+    assert INTENTS.scores_of(space.smallest().with_head(INTENTS.head)) == INTENTS.scores[0]
+    assert INTENTS.scores_of(space.largest()) is None
+
+
+def test_a_configuration_from_before_tasks_still_reads(tmp_path: Path) -> None:
+    path, _ = written(tmp_path)
+    data = json.loads((path / "config.json").read_text())
+    assert data.pop("task") is None
+    (path / "config.json").write_text(json.dumps(data))
+    assert checkpoint.load(path).supernet.task is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"head": {"kind": "none"}}, "classification with 3 outputs .* 'none' with 0"),
+        ({"head": {"kind": "span", "outputs": 3}}, "classification with 3 outputs .* 'span' with"),
+        ({"labels": ["a", "b"]}, "with 2 outputs for this task"),
+        ({"labels": ["a", "b", "b"]}, r"got 3 \(2 different\)"),
+        ({"labels": []}, "different names for a classification"),
+        ({"kind": "regression"}, "none for others, but got 3"),
+        ({"kind": "regression", "labels": []}, "classification with 1 outputs .* with 3"),
+        ({"kind": "naming"}, "kind"),
+        ({"metrics": []}, "at least one metric"),
+        ({"max_length": 41}, "3 <= max_length <= 40"),
+        ({"scores": [{"name": "largest"}]}, "body"),
+    ],
+    ids=str,
+)
+def test_a_record_that_does_not_fit_is_refused_by_name(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    path, _ = written_task(tmp_path, INTENTS)
+    data = json.loads((path / "config.json").read_text())
+    data["task"] |= change
+    (path / "config.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match=rf"config\.json must describe a supernet.*{message}"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_head_of_other_sizes_is_refused(tmp_path: Path, count: int) -> None:
+    path, _ = written_task(tmp_path, INTENTS)
+    data = json.loads((path / "config.json").read_text())
+    data["task"] |= {"labels": [f"label {i}" for i in range(count)]}
+    data["task"]["head"]["outputs"] = count
+    (path / "config.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"'task\.(bias|weight)' does not"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("name", ["task.weight", "task.bias"])
+def test_a_head_that_is_missing_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    path, _ = written_task(tmp_path, INTENTS)
+    tensors = load_file(path / "supernet.safetensors")
+    del tensors[name]
+    save_file(tensors, path / "supernet.safetensors")
+    with pytest.raises(InputError, match=rf"'{name}' does not"):
+        checkpoint.load(path)
 
 
 @pytest.mark.parametrize("name", ["supernet.safetensors", "config.json", "tokenizer.json"])

@@ -171,7 +171,7 @@ def test_unseen_tokens_in_the_table_change_no_step(
 ) -> None:
     """Against training the whole table: without weight decay, rows without gradients stay."""
     narrow = tuned(tokenizer, epochs=2, weight_decay=0.0).network.weights()
-    monkeypatch.setattr(module, "_used_ids", lambda *_: list(range(100)))
+    monkeypatch.setattr(module, "used_ids", lambda *_: list(range(100)))
     whole = tuned(tokenizer, epochs=2, weight_decay=0.0).network.weights()
     for name, value in whole.items():
         np.testing.assert_allclose(narrow[name], value, atol=2e-5, err_msg=name)

@@ -27,6 +27,12 @@ from tests.supernet.tiny import (
 )
 
 MASKED_LM = Head(kind="masked_lm")
+TASKS = (
+    Head(kind="classification", pooling="mean", outputs=3),
+    Head(kind="classification", pooling="first", outputs=3),
+    Head(kind="span", outputs=2),
+)
+"""Every kind of head that has weights of its own."""
 KINDS = sorted(tiny_spaces())
 
 
@@ -40,9 +46,18 @@ def trained() -> Supernet:
     return trained_supernet("elastic")
 
 
-def check_extraction(supernet: Supernet, arch: Architecture) -> None:
-    """Hidden states of every place and masked-LM logits, sliced against extracted."""
-    headed = arch.with_head(MASKED_LM)
+def task_supernet(kind: str, head: Head, *, trained: bool) -> Supernet:
+    """With every number of the head different from 0."""
+    body = trained_supernet(kind) if trained else tiny_supernet(kind)
+    supernet = body.with_task(head, seed=4)
+    with torch.no_grad():
+        supernet.tensors()["task.bias"].copy_(torch.linspace(-1, 1, head.outputs))
+    return supernet
+
+
+def check_extraction(supernet: Supernet, arch: Architecture, head: Head = MASKED_LM) -> None:
+    """Hidden states of every place and logits, sliced against extracted."""
+    headed = arch.with_head(head)
     inputs = batch()
     with torch.no_grad():
         sliced = supernet(inputs, headed)
@@ -73,6 +88,65 @@ def test_random_members_extract_to_their_slices(kind: str) -> None:
     supernet, rng = trained_supernet(kind), np.random.default_rng(5)
     for _ in range(20):
         check_extraction(supernet, supernet.space.sample(rng))
+
+
+@pytest.mark.parametrize("trained", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("head", TASKS, ids=lambda h: f"{h.kind}-{h.pooling}")
+@pytest.mark.parametrize("kind", KINDS)
+def test_task_heads_extract_to_their_slices(kind: str, head: Head, trained: bool) -> None:
+    supernet = task_supernet(kind, head, trained=trained)
+    for arch in members(supernet.space).values():
+        check_extraction(supernet, arch, head)
+
+
+@pytest.mark.parametrize("head", TASKS, ids=lambda h: f"{h.kind}-{h.pooling}")
+@pytest.mark.parametrize(("kind", "name"), MEMBERS)
+def test_a_task_head_reads_the_stream_at_the_width_of_the_source(
+    kind: str, name: str, head: Head
+) -> None:
+    # By hand, pooling after the readout: both are linear. The hidden states are the body's own.
+    supernet = task_supernet(kind, head, trained=True)
+    arch, inputs = members(supernet.space)[name], batch()
+    with torch.no_grad():
+        states = supernet.readout(arch, supernet(inputs, arch).hidden)
+        ours = supernet(inputs, arch.with_head(head)).logits
+    if head.pooling == "mean":
+        states = torch.stack(
+            [x[: int(n)].mean(0) for x, n in zip(states, inputs.attention_mask.sum(1), strict=True)]
+        )
+    elif head.pooling == "first":
+        states = states[:, 0]
+    named = {n: t.detach() for n, t in supernet.tensors().items()}
+    wanted = states @ named["task.weight"].T + named["task.bias"]
+    assert ours is not None
+    assert relative(ours, wanted) < 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_head_of_the_largest_member_is_the_one_stored(kind: str) -> None:
+    supernet = task_supernet(kind, TASKS[0], trained=True)
+    found = supernet.extract(supernet.space.largest().with_head(TASKS[0]))
+    named = supernet.tensors()
+    for part in ("weight", "bias"):
+        assert np.array_equal(found[f"head.output.{part}"], named[f"task.{part}"].detach().numpy())
+
+
+def test_a_task_head_is_drawn_by_its_seed_beside_a_body_as_it_was() -> None:
+    before = tiny_supernet()
+    first, again, other = (before.with_task(TASKS[0], seed=seed).tensors() for seed in (1, 1, 2))
+    assert torch.equal(first["task.weight"], again["task.weight"])
+    assert not torch.equal(first["task.weight"], other["task.weight"])
+    assert not first["task.bias"].any()
+    assert before.task is None
+    body = before.tensors()
+    assert first.keys() - body.keys() == {"task.weight", "task.bias"}
+    assert all(torch.equal(first[name], value) for name, value in body.items())
+
+
+def test_a_new_task_takes_the_place_of_the_one_before() -> None:
+    supernet = tiny_supernet().with_task(TASKS[0]).with_task(TASKS[2])
+    assert supernet.task == TASKS[2]
+    assert supernet.tensors()["task.weight"].shape == (2, 32)
 
 
 @pytest.mark.parametrize("kind", ["elastic", "supershaper"])
@@ -196,6 +270,29 @@ def test_another_head_is_refused() -> None:
         supernet.slice(arch)
 
 
+@pytest.mark.parametrize(
+    ("head", "named"),
+    [
+        (TASKS[1], "classification with 3 outputs, first pooling"),
+        (Head(kind="classification", pooling="mean", outputs=4), "classification with 4 outputs"),
+        (TASKS[2], "span with 2 outputs"),
+        (Head(kind="embedding", pooling="mean"), "embedding"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_head_of_another_task_is_refused(head: Head, named: str) -> None:
+    supernet = tiny_supernet().with_task(TASKS[0])
+    arch = supernet.space.largest().with_head(head)
+    with pytest.raises(InputError, match=f"with 3 outputs, mean pooling, but got {named}"):
+        supernet.slice(arch)
+
+
+@pytest.mark.parametrize("head", [Head(), MASKED_LM, Head(kind="embedding", pooling="mean")])
+def test_a_task_has_a_head_with_weights(head: Head) -> None:
+    with pytest.raises(InputError, match="must be classification or span"):
+        tiny_supernet().with_task(head)
+
+
 def test_an_architecture_outside_the_space_is_refused() -> None:
     supernet = tiny_supernet()
     with pytest.raises(InputError, match="must be in the space"):
@@ -218,6 +315,9 @@ def test_the_shapes_on_disk_are_those_of_the_parameters(kind: str) -> None:
     supernet = tiny_supernet(kind)
     shapes = {name: tuple(value.shape) for name, value in supernet.tensors().items()}
     assert tensor_shapes(supernet.space.source) == shapes
+    headed = supernet.with_task(TASKS[0]).tensors()
+    shapes |= {name: tuple(headed[name].shape) for name in ("task.weight", "task.bias")}
+    assert tensor_shapes(supernet.space.source, TASKS[0]) == shapes
 
 
 def test_extraction_folds_in_float64(trained: Supernet) -> None:
