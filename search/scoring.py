@@ -15,10 +15,11 @@ from exporters.text import TextEncoder
 from fleetfit import InputError
 
 if TYPE_CHECKING:
+    from supernet.spaces import TaskRecord
     from supernet.task_model import TaskModel
     from supernet.tasks import Encoded
 
-__all__ = ["LabelledFile", "score_session"]
+__all__ = ["LabelledFile", "read_examples", "score_session"]
 
 Progress = Callable[[int, int, str], None]
 Inputs = dict[str, npt.NDArray[np.int64]]
@@ -55,7 +56,7 @@ def score_session(
     """
     from supernet.checkpoint import load_tokenizer
 
-    task, data = model.as_task(), _read(file, model)
+    task, data = model.as_task(), read_examples(file, model)
     encoded = task.encode(data, load_tokenizer(tokenizer), model.max_length)
     encoder = TextEncoder(tokenizer.read_text(encoding="utf-8"), max_length=model.max_length)
     batch, seq_len = session.shape or (1, None)
@@ -73,7 +74,11 @@ def score_session(
     return task.score(logits, encoded)
 
 
-def _read(file: LabelledFile, model: TaskModel) -> Any:
+def read_examples(file: LabelledFile, model: TaskModel | TaskRecord) -> Any:
+    """The examples of a file as the task of ``model`` takes them.
+
+    Raises InputError for a file that is not of that task.
+    """
     from supernet import tasks
 
     if model.kind == "span":

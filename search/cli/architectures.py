@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,14 +58,16 @@ def _entries(path: Path, text: str) -> Iterator[tuple[str, object]]:
 
 
 def chosen_members(
-    asked: Iterable[str], space: SearchSpace, named: Mapping[str, Architecture]
+    asked: Sequence[str] | None, space: SearchSpace, named: Mapping[str, Architecture]
 ) -> dict[str, Architecture]:
-    """Name to architecture of what was ``asked``, each once and without a head.
+    """Name to architecture of what was ``asked``, each once and without a head; else all named.
 
     Each of ``asked`` is a name in ``named`` or a JSON file. What is among ``named`` keeps that
     name; others are called by their summary, and where two share one, by their id too. Raises
     InputError where an architecture is not of ``space``.
     """
+    if not asked:
+        return dict(named)
     found: dict[str, Architecture] = {}
     for text in asked:
         if text in named:

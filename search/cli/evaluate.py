@@ -1,4 +1,4 @@
-"""The verb ``evaluate``: losses of sub-networks on a text."""
+"""The verb ``evaluate``: losses of sub-networks on a text, and their metrics of a task."""
 
 from __future__ import annotations
 
@@ -14,23 +14,39 @@ from fleetfit import InputError, Precision, to_json
 from search.cached import MemoryQualities
 from search.cli.architectures import chosen_members
 from search.cli.console import percent, progress, result, say, table
-from search.cli.corpus import LOSSES, Texts, special_ids, stream_of, teacher_of
+from search.cli.corpus import LOSSES, stream_of, teacher_of
+from search.cli.evaluation_data import Data, examples_of, windows_of
 from search.cli.options import AsJson, StoreUrl, SupernetPath
 from search.evaluation import CachedMeasure, Scored, evaluate_members
+from search.scoring import LabelledFile
 
 if TYPE_CHECKING:
-    from supernet.checkpoint import Checkpoint
-    from supernet.forward import Batch
-    from supernet.measure import Figure, Measure
+    from supernet.measure import Figure
 
 __all__ = ["evaluate"]
 
+Column = Annotated[str, typer.Option(help="Name of the column in --test.")]
 _MANY = 20  # more rows than these are sorted
 
 
 def evaluate(
     supernet: SupernetPath,
-    text: Texts,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(help="UTF-8 text for the losses, plain, .xz or .gz; repeat it."),
+    ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(help="Labelled examples for the metrics of a supernet that learned a task."),
+    ] = None,
+    text_column: Column = "text",
+    pair_column: Annotated[
+        str | None, typer.Option(help="Name of the second text's column, for pairs of texts.")
+    ] = None,
+    label_column: Column = "label",
+    task: Annotated[
+        str | None, typer.Option(help="GLUE task in whose layout --test is, as in cola.")
+    ] = None,
     architecture: Annotated[
         list[str] | None,
         typer.Option(
@@ -42,7 +58,7 @@ def evaluate(
     windows: Annotated[int, typer.Option(min=1, help="How many windows of the text.")] = 200,
     seq_len: Annotated[int, typer.Option(min=3, help="Tokens per window.")] = 128,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Windows at once; does not change what is found.")
+        int | None, typer.Option(min=1, help="Windows or examples at once; changes no figure.")
     ] = None,
     wikitext: Annotated[bool, typer.Option(help="Undo WikiText's escapes first.")] = False,
     teacher: Annotated[
@@ -60,74 +76,63 @@ def evaluate(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Hidden-state and masked-LM loss of sub-networks on a text.
+    """Hidden-state and masked-LM loss of sub-networks on a text, or their metrics of a task.
 
-    Every figure is kept in the store by checkpoint, architecture, precision and text, so a second
-    or interrupted run evaluates only what is new. More than 20 networks are sorted, best first.
+    Metrics are of a supernet that has learned a task, its members as they are. Every figure is
+    kept in the store by checkpoint, architecture, precision and data, so a second or interrupted
+    run evaluates only what is new. More than 20 networks are sorted, best first.
     """
     from profiler import Store
     from supernet import checkpoint
     from supernet.evaluate import named_members
-    from supernet.quality import windows as cut
 
-    exact = _precision(precision)
+    exact = _checked(precision, bool(text), test is not None, write)
     loaded = checkpoint.load(supernet)
     space = loaded.config.space
-    members = named_members(space)
-    if architecture:
-        members = chosen_members(architecture, space, members)
-    batches = cut(stream_of(text, loaded, wikitext=wikitext), count=windows, seq_len=seq_len)
-    measures = _measures(loaded, batches, teacher, batch_size)
+    members = chosen_members(architecture, space, named_members(space))
+    data = []
+    if test is not None:
+        file = LabelledFile(
+            path=test, text=text_column, pair=pair_column, label=label_column, task=task
+        )
+        data.append(examples_of(loaded, file, batch_size))
+    if text:
+        stream = stream_of(text, loaded, wikitext=wikitext)
+        source = None if teacher is None else teacher_of(teacher, loaded)
+        data.append(windows_of(loaded, stream, source, (windows, seq_len, batch_size)))
     kept = MemoryQualities() if no_cache else Store(store)
-    cached = [CachedMeasure(m, store=kept, checkpoint=loaded.sha256) for m in measures]
+    measures = [
+        CachedMeasure(m, store=kept, checkpoint=loaded.sha256) for d in data for m in d.measures
+    ]
     with progress("evaluating") as report:
-        found = evaluate_members(cached, members, exact, progress=report)
+        found = evaluate_members(measures, members, exact, progress=report)
     figures = [f for m in measures for f in m.figures]
-    count = sum(len(b.input_ids) for b in batches)
-    taken = f"{count} windows of {seq_len} tokens"
-    _show(found, figures, f"{taken}, {exact}")
-    reused = sum(s.cached for s in found)
+    _show(found, figures, ", ".join([*(d.taken for d in data), exact]))
     if not no_cache:
-        say(f"{reused} of {len(found)} networks came from the cache in {escape(store)}.")
-    if write:
+        _tell_cached(found, store)
+    if write and text:
         called = name or ", ".join(path.name for path in text)
-        in_bf16 = "" if exact == "fp32" else f", {exact}"
-        _write(supernet, f"{called}, {taken}{in_bf16}: {LOSSES}", _losses(found))
-    result(
-        {
-            "text": [str(t) for t in text],
-            "windows": count,
-            "seq_len": seq_len,
-            "precision": exact,
-            "units": {f.name: f.unit for f in figures},
-            "cached": reused,
-            "members": {s.name: _as_json(s) for s in found},
-        },
-        as_json=json,
-    )
+        bf16 = [] if exact == "fp32" else [exact]
+        _write(supernet, ", ".join([called, data[-1].taken, *bf16]), _losses(found))
+    given = {"text": [str(t) for t in text or []], "test": test and str(test), "precision": exact}
+    result(given | _document(found, figures, data), as_json=json)
 
 
-def _measures(
-    loaded: Checkpoint, batches: Sequence[Batch], teacher: Path | None, size: int | None
-) -> tuple[Measure, ...]:
-    """What is found of every sub-network on a text."""
-    from supernet.evaluate import HiddenStates
-    from supernet.masked_lm import MaskedLm
-    from supernet.quality import BATCH_SIZE
-
-    net, rows = loaded.supernet, size or BATCH_SIZE
-    source = None if teacher is None else teacher_of(teacher, loaded)
-    return (
-        HiddenStates(net, batches, teacher=source, batch_size=rows),
-        MaskedLm(net, batches, special_ids=special_ids(loaded), batch_size=rows),
-    )
-
-
-def _precision(text: str) -> Precision:
-    if text not in get_args(Precision):
+def _checked(precision: str, text: bool, test: bool, write: bool) -> Precision:
+    """The precision; InputError where the options do not fit together."""
+    if not text and not test:
+        raise InputError("evaluate must have a --text, or the --test of a task, but got neither.")
+    if write and not text:
+        raise InputError("--write must come with a --text, whose losses it keeps, but got none.")
+    if precision not in get_args(Precision):
         known = " or ".join(get_args(Precision))
-        raise InputError(f"--precision must be {known}, but got {text!r}.")
-    return cast(Precision, text)
+        raise InputError(f"--precision must be {known}, but got {precision!r}.")
+    return cast(Precision, precision)
+
+
+def _tell_cached(found: Sequence[Scored], store: str) -> None:
+    reused = sum(s.cached for s in found)
+    say(f"{reused} of {len(found)} networks came from the cache in {escape(store)}.")
 
 
 def _show(found: Sequence[Scored], figures: Sequence[Figure], title: str) -> None:
@@ -155,6 +160,18 @@ def _shown(value: float, figure: Figure) -> str:
     return percent(value) if figure.unit == "share" else f"{value:.4f}"
 
 
+def _document(
+    found: Sequence[Scored], figures: Sequence[Figure], data: Sequence[Data]
+) -> dict[str, object]:
+    facts = {key: value for one in data for key, value in one.facts.items()}
+    return {
+        **facts,
+        "units": {f.name: f.unit for f in figures},
+        "cached": sum(s.cached for s in found),
+        "members": {s.name: _as_json(s) for s in found},
+    }
+
+
 def _as_json(scored: Scored) -> dict[str, object]:
     body = {"name": scored.name, "architecture": to_json(scored.architecture)}
     return body | {name: to_json(value) for name, value in scored.figures.items()}
@@ -172,6 +189,6 @@ def _write(supernet: Path, key: str, losses: str) -> None:
     from supernet.spaces import read_config
 
     config = read_config(supernet)  # again: it may have changed since the losses were begun
-    provenance = config.provenance | {key: losses}
+    provenance = config.provenance | {f"{key}: {LOSSES}": losses}
     write_config(supernet, dataclasses.replace(config, provenance=provenance))
     say(f"{escape(str(supernet / 'config.json'))}: losses kept")
