@@ -40,8 +40,8 @@ class Evaluation:
 def named_members(space: SearchSpace) -> dict[str, Architecture]:
     """The largest, the smallest and what lies between.
 
-    Of the elastic space five cuts, each along one dimension or all; of others the member with the
-    middle choice everywhere.
+    Of the elastic space up to five cuts, each along one dimension or all; of others the member with
+    the middle choice everywhere. No member has two names.
     """
     if not isinstance(space, ElasticSpace):
         middle = space.repair(np.array([space.gene_sizes], dtype=np.int64) // 2)[0]
@@ -61,7 +61,7 @@ def named_members(space: SearchSpace) -> dict[str, Architecture]:
         embedding = min(c.embedding_widths, key=lambda e: abs(e - layer[0]))
         return space.build(embedding, [layer] * near(c.depths, depth))
 
-    return {
+    found = {
         "largest": space.build(c.embedding_widths[-1], [full] * c.depths[-1]),
         "half-ffn": member(1, 1, 1, 0.5),
         "half-heads": member(1, 1, 0.5, 1),
@@ -70,6 +70,8 @@ def named_members(space: SearchSpace) -> dict[str, Architecture]:
         "middle": member(2 / 3, 0.75, 2 / 3, 0.5),
         "smallest": space.smallest(),
     }
+    first = {arch.id: name for name, arch in reversed(found.items())}
+    return {name: arch for name, arch in found.items() if first[arch.id] == name}
 
 
 class HiddenStates:

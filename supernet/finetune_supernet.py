@@ -82,7 +82,7 @@ class TunedSupernet:
 def watched_members(space: SearchSpace) -> dict[str, Architecture]:
     """Whose mean dev score decides which epoch is best: the largest, the middle, the smallest."""
     named = named_members(space)
-    return {name: named[name] for name in ("largest", "middle", "smallest")}
+    return {name: named[name] for name in ("largest", "middle", "smallest") if name in named}
 
 
 def finetune_supernet(
