@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class FinetuneConfig:
     patience: int = 2
     """Stop after this many epochs without a better dev score."""
     bf16: bool = True
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    """Where it is computed."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -102,11 +104,12 @@ class Lesson:
             _check_head(taught, self.task, "A teacher")
             self.train.check(taught)
 
-    def answers(self, *, bf16: bool) -> list[Logits] | None:
+    def answers(self, config: FinetuneConfig) -> list[Logits] | None:
         """The teacher's logits of each text to learn from; None without a teacher."""
         if self.teacher is None:
             return None
-        return logits_of(runner(self.teacher.network.eval()), self.train, bf16=bf16)
+        run = runner(self.teacher.network.eval().to(config.device))
+        return logits_of(run, self.train, bf16=config.bf16, device=config.device)
 
 
 def with_task_head(
@@ -139,7 +142,7 @@ def finetune(
     is then as it was.
     """
     lesson.check(network.arch)
-    teacher, soft = lesson.teacher, lesson.answers(bf16=config.bf16)
+    teacher, soft = lesson.teacher, lesson.answers(config)
     used = used_ids(lesson.train, lesson.dev)
     training = _Training(
         task=lesson.task,
@@ -195,7 +198,7 @@ class _Training:
 
     def run(self, network: EncoderNetwork) -> tuple[FinetuneResult, dict[str, Array]]:
         """The result and the weights of the best epoch."""
-        config, run = self.config, runner(network)
+        config, run = self.config, runner(network.to(self.config.device))
         rng = np.random.default_rng(config.seed)
         total = math.ceil(len(self.train) / config.batch_size) * config.epochs
         optimizer = torch.optim.AdamW(
@@ -221,7 +224,9 @@ class _Training:
                 if done % 10 == 0:
                     self.progress(done, total, f"epoch {epoch + 1}, {best}")
             epoch += 1
-            scores = _scores(network.eval(), self.task, self.dev, config.bf16)
+            scores = score_network(
+                runner(network.eval()), self.task, self.dev, bf16=config.bf16, device=config.device
+            )
             if best.improves(scores[self.task.metrics[0]]):
                 best.kept = (network.weights(), scores)
         self.progress(total, total, f"{epoch} epochs, {best}")
@@ -229,14 +234,11 @@ class _Training:
         return FinetuneResult(network=network, dev=dev, epochs=epoch), weights
 
     def _loss(self, run: Run, chosen: Sequence[int]) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, self.config.bf16):
-            output = run(self.train.batch(chosen))
+        device = self.config.device
+        with torch.autocast(device.type, torch.bfloat16, self.config.bf16):
+            output = run(self.train.batch(chosen).to(device))
         loss = self.task.loss(output, self.train, chosen)
         if self.soft is None:
             return loss
         told = stacked(self.soft, chosen)
         return loss + self.soft_weight * self.task.soft_loss(output, told, self.train, chosen)
-
-
-def _scores(network: EncoderNetwork, task: Task[Any], dev: Encoded, bf16: bool) -> dict[str, float]:
-    return score_network(runner(network), task, dev, bf16=bf16)

@@ -101,11 +101,11 @@ def finetune_supernet(
     """
     base = config.base
     lesson.check(supernet.space.source.with_head(supernet.task or Head()))
-    soft = lesson.answers(bf16=base.bf16)
+    soft = lesson.answers(base)
     made = copy.deepcopy(supernet)
     used = used_ids(lesson.train, lesson.dev)
     run = _Run(
-        supernet=narrowed(made, used),
+        supernet=narrowed(made, used).to(base.device),
         lesson=dataclasses.replace(
             lesson, train=placed(lesson.train, used), dev=placed(lesson.dev, used)
         ),
@@ -115,7 +115,7 @@ def finetune_supernet(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(base.seed)  # for dropout, which has no generator of its own
         reached, epochs = run(progress or (lambda done, total, note: None))
-    put_back(run.supernet, made, used)
+    put_back(run.supernet.cpu(), made, used)
     return TunedSupernet(supernet=made, dev_score=reached, epochs=epochs)
 
 
@@ -125,14 +125,18 @@ def score_members(
     task: Task[Any],
     encoded: Encoded,
     *,
-    bf16: bool = False,
+    config: FinetuneConfig | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Every metric of ``members``, slices of a task supernet, over ``encoded``, by their names."""
+    """Every metric of ``members``, slices of a task supernet, over ``encoded``, by their names.
+
+    ``config`` says where and whether in bf16; in fp32 on the CPU where not given.
+    """
+    run = config or FinetuneConfig(bf16=False)
     scores = {}
     for name, arch in members.items():
         with torch.no_grad():
             network = _headed(supernet, arch)
-        scores[name] = score_network(network, task, encoded, bf16=bf16)
+        scores[name] = score_network(network, task, encoded, bf16=run.bf16, device=run.device)
     return scores
 
 
@@ -189,7 +193,7 @@ class _Run:
         base, space = self.config.base, self.supernet.space
         sampling = Sampling(random_members=self.config.random_members)
         members = sampling.members(space, seed=base.seed, step=step)
-        batch = self.lesson.train.batch(chosen)
+        batch = self.lesson.train.batch(chosen).to(base.device)
         told = None if self.soft is None else stacked(self.soft, chosen)
         for arch in members.values():  # the largest comes first
             with self._autocast():
@@ -210,8 +214,8 @@ class _Run:
 
     def _dev_score(self) -> float:
         watched, task = watched_members(self.supernet.space), self.lesson.task
-        bf16 = self.config.base.bf16
-        scores = score_members(self.supernet, watched, task, self.lesson.dev, bf16=bf16)
+        base, dev = self.config.base, self.lesson.dev
+        scores = score_members(self.supernet, watched, task, dev, config=base)
         headline = task.metrics[0]
         return float(np.mean([found[headline] for found in scores.values()]))
 
@@ -219,7 +223,8 @@ class _Run:
         return {name: value.clone() for name, value in self.supernet.state_dict().items()}
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.base.bf16)
+        base = self.config.base
+        return torch.autocast(base.device.type, dtype=torch.bfloat16, enabled=base.bf16)
 
 
 def _frozen(output: Output) -> Output:

@@ -20,7 +20,7 @@ from supernet.tasks import (
     Regression,
     SpanExtraction,
     Task,
-    score_network,
+    logits_of,
 )
 
 __all__ = ["EXAMPLES_AT_ONCE", "TaskScores", "task_of"]
@@ -103,6 +103,6 @@ class TaskScores:
         headed = arch.with_head(self._head)
         with torch.no_grad():
             run = Encoder(arch=headed, weights=self._supernet.slice(headed))
-        return score_network(
-            run, self._task, self._encoded, bf16=precision == "bf16", batch_size=self._size
-        )
+        bf16, size = precision == "bf16", self._size
+        logits = logits_of(run, self._encoded, bf16=bf16, batch_size=size)
+        return self._task.score(logits, self._encoded)

@@ -12,7 +12,7 @@ from fleetfit.files import check_new, sha256_of
 from search.cli.console import percent, progress, result, table
 from search.cli.corpus import read_architecture
 from search.cli.finetune_supernet import Course, finetune_members
-from search.cli.options import MAX_SEED, AsJson, SupernetPath
+from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath
 from search.cli.task_source import TaskOptions, tell_cut
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def finetune(
             min=0, help="With --supernet: of the largest's answers for the others, likewise."
         ),
     ] = 0.5,
+    device: Device = "auto",
     licence: Annotated[str, typer.Option(help="Licence of the training text.")] = "unknown",
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Of the split, the order and dropout.")
@@ -119,6 +120,7 @@ def finetune(
     from supernet import checkpoint
     from supernet.finetune import FinetuneConfig
     from supernet.finetune_supernet import SupernetTuning
+    from supernet.processes import device_of
     from supernet.task_model import read_teacher
 
     check_new(out)
@@ -162,7 +164,11 @@ def finetune(
         facts=facts,
     )
     config = FinetuneConfig(
-        epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        device=device_of(device),
+        seed=seed,
     )
     if all_members:
         whole = SupernetTuning(

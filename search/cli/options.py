@@ -24,6 +24,7 @@ __all__ = [
     "AsJson",
     "Batch",
     "Budgets",
+    "Device",
     "Labels",
     "SeqLen",
     "StoreUrl",
@@ -38,6 +39,9 @@ __all__ = [
 ]
 
 MAX_SEED = 2**32 - 1  # torch takes no more than a signed 64-bit number
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:N; auto: a GPU where there is one.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 SupernetPath = Annotated[Path, typer.Argument(help="Directory of a supernet checkpoint.")]
 StoreUrl = Annotated[str, typer.Option(help="Measurements: an SQLAlchemy URL or a file name.")]

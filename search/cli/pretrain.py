@@ -23,7 +23,7 @@ from search.cli.corpus import (
     special_ids,
     teacher_of,
 )
-from search.cli.options import MAX_SEED, AsJson, SupernetPath, numbers_of
+from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath, numbers_of
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
@@ -82,9 +82,7 @@ def pretrain(
         int, typer.Option(min=1, help="Read at most so many tokens of the text.")
     ] = 30_000_000,
     licence: Annotated[str, typer.Option(help="Licence of the text (SPDX).")] = "unknown",
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda or cuda:N; auto: a GPU where there is one.")
-    ] = "auto",
+    device: Device = "auto",
     processes: Annotated[
         int,
         typer.Option(min=1, help="On this machine, a GPU each; for many hosts use torchrun."),

@@ -81,7 +81,7 @@ class Classification(Task[LabelledTexts]):
         """
         assert output.logits is not None
         assert teachers_output.logits is not None
-        shares = teachers_output.logits.detach().float().softmax(dim=-1)
+        shares = teachers_output.logits.detach().to(output.logits.device).float().softmax(dim=-1)
         return F.cross_entropy(output.logits.float(), shares)
 
     def score(self, logits: Sequence[Logits], encoded: Encoded) -> dict[str, float]:

@@ -71,7 +71,8 @@ class Regression(Task[NumberedTexts]):
         """Squared error to the teacher's number (Ba & Caruana 2014, section 2.2)."""
         assert output.logits is not None
         assert teachers_output.logits is not None
-        return F.mse_loss(output.logits.float(), teachers_output.logits.detach().float())
+        theirs = teachers_output.logits.detach().to(output.logits.device)
+        return F.mse_loss(output.logits.float(), theirs.float())
 
     def score(self, logits: Sequence[Logits], encoded: Encoded) -> dict[str, float]:
         """Correlations of the output with the numbers; 0 where the output is constant."""

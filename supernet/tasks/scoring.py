@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from supernet.network import EncoderNetwork
 from supernet.tasks.base import Encoded, Logits, Task
 
 __all__ = ["Run", "logits_of", "runner", "score_network", "stacked"]
+
+_CPU: Final = torch.device("cpu")
 
 Run = Callable[[Batch], Output]
 """As in ``lambda batch: supernet(batch, arch)``."""
@@ -29,25 +31,30 @@ def score_network(
     encoded: Encoded,
     *,
     bf16: bool = False,
-    batch_size: int = 128,
+    device: torch.device = _CPU,
 ) -> dict[str, float]:
     """Every metric of ``task`` over ``encoded``; see ``logits_of``."""
-    return task.score(logits_of(run, encoded, bf16=bf16, batch_size=batch_size), encoded)
+    return task.score(logits_of(run, encoded, bf16=bf16, device=device), encoded)
 
 
 def logits_of(
-    run: Run, encoded: Encoded, *, bf16: bool = False, batch_size: int = 128
+    run: Run,
+    encoded: Encoded,
+    *,
+    bf16: bool = False,
+    batch_size: int = 32,
+    device: torch.device = _CPU,
 ) -> list[Logits]:
     """The float32 logits of each row in order, without gradients; like lengths share a batch.
 
-    ``run`` gets batches on the CPU. A module must be in evaluation mode. ``bf16``: under autocast.
+    ``run`` gets batches on ``device``. A module must be in evaluation mode. ``bf16``: autocast.
     """
     order = sorted(range(len(encoded)), key=lambda r: len(encoded.ids[r]))
     found: dict[int, Logits] = {}
     for i in range(0, len(order), batch_size):
         chosen = order[i : i + batch_size]
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, bf16):
-            logits = run(encoded.batch(chosen)).logits
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, bf16):
+            logits = run(encoded.batch(chosen).to(device)).logits
         assert logits is not None
         rows = logits.float().cpu().numpy()
         for row, values in zip(chosen, rows, strict=True):

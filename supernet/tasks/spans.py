@@ -87,6 +87,7 @@ class SpanExtraction(Task[Questions]):
         """
         shares = _log_shares(teachers_output, encoded, chosen).detach().exp()
         logs = _log_shares(output, encoded, chosen)
+        shares = shares.to(logs.device)
         products = torch.where(shares > 0, shares * logs, 0.0)
         return -products.sum(dim=1).mean()
 

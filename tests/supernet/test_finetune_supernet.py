@@ -138,7 +138,7 @@ def test_a_step_learns_as_the_sandwich_rule_says(tokenizer: Any, taught: bool) -
         arch = supernet.space.source.with_head(HEAD)
         teacher = EncoderNetwork.of(arch, fresh().with_task(HEAD, seed=9).extract(arch))
         given = dataclasses.replace(given, teacher=Teacher(network=teacher, weight=0.8))
-        soft = given.answers(bf16=False)
+        soft = given.answers(dataclasses.replace(config.base, bf16=False))
     run = module._Run(supernet=supernet, lesson=given, config=config, soft=soft)
     run._learn(chosen, step)
     ours = gradients(supernet)
