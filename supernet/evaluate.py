@@ -41,15 +41,12 @@ def named_members(space: SearchSpace) -> dict[str, Architecture]:
     """The largest, the smallest and what lies between.
 
     Of the elastic space up to five cuts, each along one dimension or all; of others the member with
-    the middle choice everywhere. No member has two names.
+    the middle choice everywhere. A cut that is another of these members is left out.
     """
     if not isinstance(space, ElasticSpace):
         middle = space.repair(np.array([space.gene_sizes], dtype=np.int64) // 2)[0]
-        return {
-            "largest": space.largest(),
-            "middle": space.architecture(middle),
-            "smallest": space.smallest(),
-        }
+        three = (space.largest(), space.architecture(middle), space.smallest())
+        return _distinct(dict(zip(("largest", "middle", "smallest"), three, strict=True)))
     c = space.choices
     full = (c.widths[-1], c.heads[-1], c.ffns[-1])
 
@@ -70,8 +67,14 @@ def named_members(space: SearchSpace) -> dict[str, Architecture]:
         "middle": member(2 / 3, 0.75, 2 / 3, 0.5),
         "smallest": space.smallest(),
     }
-    first = {arch.id: name for name, arch in reversed(found.items())}
-    return {name: arch for name, arch in found.items() if first[arch.id] == name}
+    return _distinct(found)
+
+
+def _distinct(found: dict[str, Architecture]) -> dict[str, Architecture]:
+    ends = {found[name].id: name for name in ("smallest", "largest")}
+    first = {arch.id: name for name, arch in reversed(found.items())} | ends
+    kept = {name: arch for name, arch in found.items() if first[arch.id] == name}
+    return kept | {"smallest": found["smallest"]}
 
 
 class HiddenStates:

@@ -224,9 +224,7 @@ class _Training:
                 if done % 10 == 0:
                     self.progress(done, total, f"epoch {epoch + 1}, {best}")
             epoch += 1
-            scores = score_network(
-                runner(network.eval()), self.task, self.dev, bf16=config.bf16, device=config.device
-            )
+            scores = _scores(network.eval(), self.task, self.dev, config)
             if best.improves(scores[self.task.metrics[0]]):
                 best.kept = (network.weights(), scores)
         self.progress(total, total, f"{epoch} epochs, {best}")
@@ -242,3 +240,9 @@ class _Training:
             return loss
         told = stacked(self.soft, chosen)
         return loss + self.soft_weight * self.task.soft_loss(output, told, self.train, chosen)
+
+
+def _scores(
+    network: EncoderNetwork, task: Task[Any], dev: Encoded, config: FinetuneConfig
+) -> dict[str, float]:
+    return score_network(runner(network), task, dev, bf16=config.bf16, device=config.device)

@@ -116,7 +116,7 @@ def test_the_other_verbs_take_a_task_supernet(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    words = ("--text", corpus, "--windows", 4, "--seq-len", 16)
+    words = ("--text", corpus, "--windows", 4, "--seq-len", 16, "--no-cache")
     losses = fleetfit(capsys, "evaluate", tuned, *words, "--write")["members"]
     assert losses["largest"]["hidden_loss"] == pytest.approx(0, abs=1e-6)
     assert read_config(tuned).task is not None

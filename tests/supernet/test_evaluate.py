@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -30,7 +31,9 @@ BATCHES = [tiny.batch(rows=8, length=30), tiny.batch(rows=3, length=12)]
 def test_the_named_members_are_in_the_space(name: str) -> None:
     space = SPACES[name]
     found = named_members(space)
-    assert len(found) == (7 if name in ELASTIC else 3)
+    assert len(found) <= (7 if name in ELASTIC else 3)
+    cuts = [arch.id for key, arch in found.items() if key != "smallest"]
+    assert len(set(cuts)) == len(cuts)
     assert all(space.contains(arch) for arch in found.values())
     assert found["largest"] == space.largest()
     assert found["smallest"] == space.smallest()
@@ -105,3 +108,11 @@ def test_evaluation_is_what_the_measures_give_and_repeatable() -> None:
         "masked_lm_loss": first[-1].masked_lm_loss,
         "masked_lm_accuracy": first[-1].masked_lm_accuracy,
     }
+
+
+def test_cuts_along_a_dimension_that_is_not_elastic_are_left_out() -> None:
+    """Without heads and width: half the heads and narrow would be the largest."""
+    choices = replace(tiny.CHOICES, heads=(4,), widths=(32,))
+    whole, without = tiny.tiny_space(), replace(tiny.tiny_space(), choices=choices)
+    names = set(named_members(whole)) - set(named_members(without))
+    assert names == {"half-heads", "narrow"}
