@@ -16,8 +16,9 @@ from supernet.forward import Batch, Encoder, Output, Run, runner
 from supernet.losses import (
     Layers,
     LossWeights,
+    answer_loss,
+    answers_of,
     hidden_loss,
-    in_place_loss,
     score_loss,
     variance_of,
 )
@@ -85,12 +86,14 @@ class Lesson:
 
     frozen: Output | None = None
     """Of the frozen teacher; None where the mix does not look at it."""
-    logits: Tensor | None = None
-    """Of the largest member at the positions to predict, positions x vocab, once it has run."""
+    answers: Tensor | None = None
+    """What the members after the largest learn at the positions to predict; see ``answers_of``."""
 
 
 Losses = dict[str, Tensor]
-"""The parts of a mix by the names in LossWeights, unweighted, without gradients."""
+"""The parts of a mix by the names in LossWeights, unweighted, without gradients; ``predicted`` is
+masked_lm and in_place together, weighted.
+"""
 
 
 class Objective(nn.Module):
@@ -118,7 +121,7 @@ class Objective(nn.Module):
         self._compiled: dict[str, Run] = {}
 
     def compile_recurring(self, archs: Sequence[Architecture]) -> None:
-        """Compile the teacher and these members (torch.compile), each for every length it meets."""
+        """Compile the teacher and these members (torch.compile), for the lengths they meet."""
         self.teacher.run = torch.compile(self.teacher.run)
         self._compiled = {arch.id: torch.compile(runner(arch)) for arch in archs}
 
@@ -128,6 +131,16 @@ class Objective(nn.Module):
             return Lesson()
         with torch.no_grad():
             return Lesson(frozen=self.teacher(batch, scores=self.weights.scores > 0))
+
+    def told(self, lesson: Lesson, example: Example, logits: Tensor | None) -> Lesson:
+        """The lesson for the members after the largest, which gave ``logits``."""
+        if not self.weights.in_place or example.chosen is None or logits is None:
+            return lesson
+        weights, targets = self.weights, example.clean[example.chosen]
+        answers = answers_of(
+            logits.detach(), targets, masked_lm=weights.masked_lm, in_place=weights.in_place
+        )
+        return dataclasses.replace(lesson, answers=answers)
 
     def forward(
         self, arch: Architecture | None, example: Example, lesson: Lesson | None
@@ -148,7 +161,7 @@ class Objective(nn.Module):
         if example.chosen is not None:
             logits = self.logits(arch, output.hidden, example.chosen)
             losses |= self._predicted(example, lesson, logits)
-        mixed = [getattr(weights, name) * loss for name, loss in losses.items()]
+        mixed = [getattr(weights, name, 1.0) * loss for name, loss in losses.items()]
         return torch.stack(mixed).sum(), {n: x.detach() for n, x in losses.items()}, logits
 
     def _compared_with(
@@ -164,11 +177,11 @@ class Objective(nn.Module):
     def _predicted(self, example: Example, lesson: Lesson, logits: Tensor) -> Losses:
         losses: Losses = {}
         assert example.chosen is not None
-        if self.weights.masked_lm:
+        if lesson.answers is not None:
+            losses["predicted"] = example.chosen_weight * answer_loss(logits, lesson.answers)
+        elif self.weights.masked_lm:
             loss = masked_lm_loss(logits, example.clean[example.chosen])
             losses["masked_lm"] = example.chosen_weight * loss
-        if self.weights.in_place and lesson.logits is not None:
-            losses["in_place"] = example.chosen_weight * in_place_loss(logits, lesson.logits)
         return losses
 
     def _head(self, example: Example) -> tuple[Tensor, Losses, Tensor | None]:

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -51,7 +51,7 @@ class Placement:
     micro_batches: int = 1
     """Parts of a process's share of a step that are computed one after another, to save memory."""
     compile: bool = False
-    """Compile the teacher, the largest and the smallest member, which occur in every step."""
+    """Compile the teacher, the largest and the smallest member, which come again and again."""
 
     def __post_init__(self) -> None:
         """There is at least one micro-batch."""
@@ -228,8 +228,8 @@ class Pretraining:
             given = (arch, example, lesson)
             loss, parts, logits = self._backward(given, share=1 / len(members), last=final)
             found |= _figures(name, loss, parts)
-            if name == "largest" and config.losses.in_place and logits is not None:
-                lesson = replace(lesson, logits=logits)
+            if name == "largest":
+                lesson = self.objective.told(lesson, example, logits)
         return found
 
     def _backward(

@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from fleetfit import InputError
-from supernet.losses import LossWeights, hidden_loss, in_place_loss, score_loss, variance_of
+from supernet.losses import (
+    LossWeights,
+    answer_loss,
+    answers_of,
+    hidden_loss,
+    score_loss,
+    variance_of,
+)
+from supernet.masking import masked_lm_loss
 
 
 def test_hidden_loss_by_hand() -> None:
@@ -52,25 +60,45 @@ def test_score_loss_of_all_heads_is_their_mean() -> None:
     assert float(loss) == pytest.approx((1 + 9) / 2)
 
 
-def test_in_place_loss_by_hand() -> None:
+def soft(ours: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """To the predictions of the largest alone."""
+    targets = torch.zeros(len(teacher), dtype=torch.int64)
+    return answer_loss(ours, answers_of(teacher, targets, masked_lm=0.0, in_place=1.0))
+
+
+def test_the_loss_to_predictions_by_hand() -> None:
     third = math.log(3.0)  # probabilities 3/4 and 1/4 beside a zero
     teacher = torch.tensor([[third, 0.0], [0.0, 0.0]])
     ours = torch.tensor([[0.0, 0.0], [third, 0.0]])
     first = math.log(2)
     second = -0.5 * (math.log(0.75) + math.log(0.25))
-    assert float(in_place_loss(ours, teacher)) == pytest.approx((first + second) / 2)
+    assert float(soft(ours, teacher)) == pytest.approx((first + second) / 2)
 
 
-def test_in_place_loss_is_least_where_predictions_are_equal() -> None:
+def test_the_loss_to_predictions_is_least_where_they_are_equal() -> None:
     teacher = torch.tensor([[0.3, -1.0, 2.0]])
     ours = (teacher + 5.0).requires_grad_()  # a shift of all logits changes nothing
-    in_place_loss(ours, teacher).backward()
+    soft(ours, teacher).backward()
     assert ours.grad is not None
     assert float(ours.grad.abs().max()) < 1e-6
 
 
-def test_in_place_loss_of_no_positions_is_zero() -> None:
-    assert float(in_place_loss(torch.zeros(0, 5), torch.zeros(0, 5))) == 0.0
+def test_answers_are_tokens_and_predictions_together() -> None:
+    """Against the two losses apart, values and gradients."""
+    draw = torch.manual_seed(0)
+    teacher, targets = torch.randn(4, 7, generator=draw), torch.tensor([6, 0, 3, 3])
+    apart = torch.randn(4, 7, generator=draw).requires_grad_()
+    at_once = apart.detach().clone().requires_grad_()
+    wanted = 0.3 * masked_lm_loss(apart, targets) + 0.7 * soft(apart, teacher)
+    found = answer_loss(at_once, answers_of(teacher, targets, masked_lm=0.3, in_place=0.7))
+    torch.testing.assert_close(found, wanted)
+    wanted.backward()
+    found.backward()
+    torch.testing.assert_close(at_once.grad, apart.grad)
+
+
+def test_the_loss_of_no_positions_is_zero() -> None:
+    assert float(answer_loss(torch.zeros(0, 5), torch.zeros(0, 5))) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,10 @@ def assert_equal(directory: Path, found: dict[str, torch.Tensor], whole: Path) -
     wanted = load_file(whole / "state.safetensors")
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=2e-5, msg=name)
+        # A softmax does not see what is added to all scores of a query: the gradient of a key's
+        # bias is rounding, and AdamW makes steps of full length of it.
+        if not name.endswith("key.bias"):
+            torch.testing.assert_close(found[name], value, rtol=1e-3, atol=2e-5, msg=name)
     ours, theirs = losses(directory), losses(whole)
     assert [(r["step"], r["name"]) for r in ours] == [(r["step"], r["name"]) for r in theirs]
     for one, other in zip(ours, theirs, strict=True):
