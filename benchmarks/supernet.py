@@ -1,13 +1,15 @@
 """How good a supernet's sub-networks are, untrained on a task, trained at once, trained alone.
 
     python -m benchmarks.supernet [--supernet DIR] [--source DIR] [--results FILE] [--check]
+        [--sentences N] [--device NAME]
 
 Losses of the largest, the smallest and 30 random sub-networks on WikiText-2 test, against the
 hidden states of the source. Then, on Banking77 and on 20,000 sentences of SST-2: test accuracy of
-five sub-networks taken from a supernet that was fine-tuned as a whole, of the same five fine-tuned
-alone, each from its slice, and of the source itself (``--source``, a BERT checkpoint). ``retained``
-is the mean ratio of the first to the second. Eight networks and more fine-tuned alone also say how
-well the loss before fine-tuning ranks them (Kendall's tau).
+five sub-networks (named ones, then random ones) taken from a supernet that was fine-tuned as a
+whole, of the same five fine-tuned alone, each from its slice, and of the source itself
+(``--source``, a BERT checkpoint). ``retained`` is the mean ratio of the first to the second. Eight
+networks and more fine-tuned alone also say how well the loss before fine-tuning ranks them
+(Kendall's tau).
 
 Every figure is kept in ``--results`` under the checkpoint's hash as soon as it is known: a run that
 was interrupted goes on, and ``--check`` prints what is kept. ``FLEETFIT_DATA`` names the data.
@@ -43,6 +45,7 @@ from supernet.finetune import FinetuneConfig, Lesson, finetune, with_task_head
 from supernet.finetune_supernet import SupernetTuning, finetune_supernet, score_members
 from supernet.importance import reorder_stream
 from supernet.network import EncoderNetwork
+from supernet.processes import device_of
 from supernet.quality import HiddenLoss, sentences, windows
 from supernet.tasks import (
     Columns,
@@ -56,12 +59,9 @@ from supernet.tasks import (
 from supernet.text import read_lines, read_tokens, restore_wikitext
 
 DATA: Final = Path(os.environ.get("FLEETFIT_DATA", "../shared/data"))
-FIVE: Final = ("half-ffn", "narrow", "half-depth", "middle", "smallest")
-"""Taken from the task-trained supernet, and fine-tuned alone."""
 RANDOM: Final = 30
 ALONE: Final = 3
 """Random ones that are fine-tuned alone beside the five and the largest, for the ranking."""
-SENTENCES: Final = 20_000
 WINDOWS: Final = 200
 LENGTH: Final = 64
 EPOCHS: Final = {"banking77": 6, "sst2": 3}
@@ -74,8 +74,10 @@ def main() -> None:
     parser.add_argument("--source", type=Path, default=None)
     parser.add_argument("--results", type=Path, default=Path("runs/benchmarks/supernet.json"))
     parser.add_argument("--check", action="store_true", help="Print what is kept; compute nothing.")
+    parser.add_argument("--sentences", type=int, default=20_000, help="Of SST-2; 67,349 are all.")
+    parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    bench = Bench(options.supernet, options.source or package(), options.results)
+    bench = Bench(options)
     if not options.check:
         bench.run()
     finish(bench.table(), bench.figures())
@@ -95,26 +97,42 @@ def package() -> Path:
 class Bench:
     """One checkpoint, and what is known of it."""
 
-    def __init__(self, supernet: Path, source: Path, results: Path) -> None:
-        """``results``: of this and other checkpoints, by hash; need not exist."""
-        self.loaded = checkpoint.load(supernet)
-        self.source = source
-        self.results = results
-        self.kept: Kept = json.loads(results.read_text()) if results.exists() else {}
-        self.mine: Kept = self.kept.setdefault(self.loaded.sha256[:16], {})
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Results are of this and other checkpoints, by hash; the file need not exist."""
+        self.loaded = checkpoint.load(options.supernet)
+        self.source: Path | None = options.source
+        self.results: Path = options.results
+        self.sentences: int = options.sentences
+        self.device = device_of(options.device)
+        self.tasks = {"banking77": f"banking77, {EPOCHS['banking77']} epochs"}
+        self.tasks["sst2"] = f"sst2, {self.sentences} sentences, {EPOCHS['sst2']} epochs"
+        self.mine: Kept = self.read()
         self.tokenizer = checkpoint.load_tokenizer(self.loaded.tokenizer_path)
         space = self.loaded.supernet.space
         rng = np.random.default_rng(30)
         self.random = {f"random{i:02d}": space.sample(rng) for i in range(RANDOM)}
         self.named = named_members(space)
+        inner = [name for name in self.named if name != "largest"]
+        self.five = tuple([*inner, *self.random][:5])
+        """Taken from the task-trained supernet, and fine-tuned alone."""
+        self.archs = self.named | self.random
+
+    def read(self) -> Kept:
+        """What is kept of this checkpoint."""
+        every = json.loads(self.results.read_text()) if self.results.exists() else {}
+        mine: Kept = every.get(self.loaded.sha256[:16], {})
+        return mine
 
     def once(self, key: str, compute: Callable[[], Any]) -> Any:
         """What is kept under ``key``, computed where it is not."""
         if key not in self.mine:
             begin = time.monotonic()
-            self.mine[key] = compute()
+            found = compute()
+            self.mine = self.read() | {key: found}  # others may have written meanwhile
             self.results.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self.results, json.dumps(self.kept, indent=1, sort_keys=True) + "\n")
+            every = json.loads(self.results.read_text()) if self.results.exists() else {}
+            every[self.loaded.sha256[:16]] = self.mine
+            write_text(self.results, json.dumps(every, indent=1, sort_keys=True) + "\n")
             print(f"{key}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
         return self.mine[key]
 
@@ -126,20 +144,23 @@ class Bench:
 
     def run_task(self, name: str) -> None:
         """Everything about one task."""
-        source = task_of(name)
+        source, called = task_of(name, self.sentences), self.tasks[name]
         parts = source.encoded(self.tokenizer, LENGTH, share=0.1, seed=0)
-        self.once(f"{name}/at once", lambda: self.at_once(name, source, parts))
-        archs = {n: self.named[n] for n in ("largest", *FIVE)}
+        self.once(f"{called}/at once", lambda: self.at_once(name, source, parts))
+        archs = {n: self.archs[n] for n in ("largest", *self.five)}
         if name == "banking77":
-            archs |= dict(list(self.random.items())[:ALONE])
-            self.once("task losses", lambda: self.task_losses(source.train.texts[:512], archs))
+            rest = [n for n in self.random if n not in archs]
+            archs |= {n: self.random[n] for n in rest[:ALONE]}
+            rows = np.random.default_rng(0).permutation(len(source.train))[:512]
+            texts = [source.train.texts[row] for row in rows]
+            self.once("task losses", lambda: self.task_losses(texts, archs))
         for member, arch in archs.items():
-            self.once(f"{name}/alone/{member}", partial(self.alone, name, arch, source, parts))
-        self.once(f"{name}/source", lambda: self.alone(name, None, source, parts))
+            self.once(f"{called}/alone/{member}", partial(self.alone, name, arch, source, parts))
+        self.once(f"{called}/source", lambda: self.alone(name, None, source, parts))
 
     def teacher(self) -> EncoderNetwork:
         """The source, its stream in the order of the supernet's."""
-        source = read_source(self.source)
+        source = read_source(self.source or package())
         weights = {n: w.clone() for n, w in source.weights.items() if not n.startswith("head.")}
         reorder_stream(weights, torch.tensor(self.loaded.stream_order))
         largest = self.loaded.supernet.space.largest()
@@ -176,12 +197,16 @@ class Bench:
         tuned = finetune_supernet(
             self.loaded.supernet.with_task(head),
             Lesson(task=source.task, train=parts.train, dev=parts.dev),
-            config=SupernetTuning(base=FinetuneConfig(epochs=EPOCHS[name])),
+            config=SupernetTuning(base=self.config(name)),
             progress=say,
         )
-        members = {n: self.named[n] for n in ("largest", *FIVE)}
+        members = {n: self.archs[n] for n in ("largest", *self.five)}
         scores = score_members(tuned.supernet, members, source.task, parts.test)
         return {n: found["accuracy"] for n, found in scores.items()} | {"epochs": tuned.epochs}
+
+    def config(self, name: str) -> FinetuneConfig:
+        """The same for all at once and alone."""
+        return FinetuneConfig(epochs=EPOCHS[name], device=self.device)
 
     def alone(
         self, name: str, arch: Architecture | None, source: TaskSource, parts: EncodedParts
@@ -196,7 +221,7 @@ class Bench:
         head = source.task.head(self.loaded.config.pooling)
         network = EncoderNetwork.of(*with_task_head(arch, weights, head))
         lesson = Lesson(task=source.task, train=parts.train, dev=parts.dev)
-        finetune(network, lesson, config=FinetuneConfig(epochs=EPOCHS[name]), progress=say)
+        finetune(network, lesson, config=self.config(name), progress=say)
         return score_network(runner(network), source.task, parts.test)["accuracy"]
 
     def figures(self) -> dict[str, object]:
@@ -204,13 +229,14 @@ class Bench:
         found: dict[str, object] = {"checkpoint": self.loaded.sha256[:16]}
         ratios: list[float] = []
         for name in EPOCHS:
-            alone = {n: self.mine.get(f"{name}/alone/{n}") for n in FIVE}
-            once = self.mine.get(f"{name}/at once")
+            called = self.tasks[name]
+            alone = {n: self.mine.get(f"{called}/alone/{n}") for n in self.five}
+            once = self.mine.get(f"{called}/at once")
             if once is not None and None not in alone.values():
-                own = [once[n] / alone[n] for n in FIVE]
+                own = [once[n] / alone[n] for n in self.five]
                 found[f"retained_{name}"] = mean(own)
                 ratios += own
-        if len(ratios) == len(FIVE) * len(EPOCHS):
+        if len(ratios) == len(self.five) * len(EPOCHS):
             found["retained"] = mean(ratios)
         losses = self.mine.get("losses")
         if losses is not None:
@@ -223,11 +249,8 @@ class Bench:
     def ranking(self) -> dict[str, object]:
         """How the loss before fine-tuning ranks the networks fine-tuned alone."""
         losses = self.mine.get("task losses", {})
-        pairs = [
-            (loss, self.mine[f"banking77/alone/{name}"])
-            for name, loss in losses.items()
-            if f"banking77/alone/{name}" in self.mine
-        ]
+        alone = {name: self.mine.get(f"{self.tasks['banking77']}/alone/{name}") for name in losses}
+        pairs = [(loss, alone[n]) for n, loss in losses.items() if alone[n] is not None]
         if len(pairs) < 8:
             return {}
         tau = float(kendalltau(*zip(*pairs, strict=True)).statistic)
@@ -240,28 +263,27 @@ class Bench:
         for column in columns:
             table.add_column(column, justify="left" if column in ("name", "network") else "right")
         losses, task_losses = self.mine.get("losses", {}), self.mine.get("task losses", {})
-        archs = self.named | self.random
-        for name, arch in archs.items():
+        for name, arch in self.archs.items():
             held = losses.get(name, {})
             cells = [shown(held.get(key)) for key in ("hidden_loss", "masked_lm_loss")]
             cells.append(shown(task_losses.get(name)))
-            for task in EPOCHS:
+            for task in self.tasks.values():
                 once = self.mine.get(f"{task}/at once", {}).get(name)
                 cells.append(f"{shown(once)} / {shown(self.mine.get(f'{task}/alone/{name}'))}")
             table.add_row(name, arch.summary(), *cells)
-        own = [f"- / {shown(self.mine.get(f'{task}/source'))}" for task in EPOCHS]
+        own = [f"- / {shown(self.mine.get(f'{task}/source'))}" for task in self.tasks.values()]
         table.add_row("source", "before any training of the supernet", "0", "-", "0", *own)
         return table
 
 
-def task_of(name: str) -> TaskSource:
-    """Banking77 whole, or the first 20,000 of a random order of SST-2's sentences."""
+def task_of(name: str, sentences_of_sst2: int) -> TaskSource:
+    """Banking77 whole, or the first sentences of SST-2 in a random order."""
     if name == "banking77":
         folder = DATA / "intents" / "banking77"
         columns = Columns(label="category")
         return read_table(folder / "train.csv", folder / "test.csv", columns)
     source = read_glue(name, DATA / "glue")
-    rows = np.random.default_rng(0).permutation(len(source.train))[:SENTENCES]
+    rows = np.random.default_rng(0).permutation(len(source.train))[:sentences_of_sst2]
     return replace(source, train=source.train.take(rows.tolist()))
 
 

@@ -91,6 +91,11 @@ def read_examples(file: LabelledFile, model: TaskModel | TaskRecord) -> Any:
             data = tasks.read_numbered(file.path, columns)
         else:
             data = tasks.read_labelled(file.path, columns=columns, names=model.labels)
+    if isinstance(data, tasks.NumberedTexts) != (model.kind == "regression"):
+        raise InputError(
+            f"{file.path} must be of the kind of task that was learned, {model.kind}, but the task "
+            f"{file.task} is of another; name the columns or another --task."
+        )
     if (data.pairs is not None) != model.pairs:
         wanted = "pairs of texts" if model.pairs else "single texts"
         raise InputError(

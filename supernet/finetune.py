@@ -155,7 +155,7 @@ def finetune(
     )
     narrow = _narrowed(network, used)
     narrow.dropout = config.dropout
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[d for d in [config.device] if d.type == "cuda"]):
         torch.manual_seed(config.seed)  # for dropout, which has no generator of its own
         result, weights = training.run(narrow)
     with torch.no_grad():

@@ -112,7 +112,7 @@ def finetune_supernet(
         config=config,
         soft=soft,
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[d for d in [base.device] if d.type == "cuda"]):
         torch.manual_seed(base.seed)  # for dropout, which has no generator of its own
         reached, epochs = run(progress or (lambda done, total, note: None))
     put_back(run.supernet.cpu(), made, used)

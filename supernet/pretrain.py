@@ -28,7 +28,7 @@ from supernet.network import EncoderNetwork
 from supernet.objective import Example, Lesson, Losses, Objective
 from supernet.pretrain_config import PretrainConfig
 from supernet.pretrain_state import TrainingState
-from supernet.processes import Processes
+from supernet.processes import Processes, memory_told
 from supernet.step_batches import StepBatches
 from supernet.teacher import Teacher
 from supernet.text import TokenStream
@@ -38,6 +38,8 @@ __all__ = ["Placement", "Pretraining"]
 
 
 Progress = Callable[[int, int, str], None]
+
+_LESS = "give more micro-batches or fewer tokens a step"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +110,9 @@ class Pretraining:
             _groups(self.named, config.weight_decay), betas=(0.9, 0.98), fused=True
         )
         self.step = 0
+        placement.processes.check_same(
+            "text, teacher, start and settings", (came_from, config), "give all the same command"
+        )
         path = placement.directory / "state.safetensors"
         self._state = TrainingState(path, config, came_from, self.named, self.optimizer)
 
@@ -129,7 +134,7 @@ class Pretraining:
         first, processes = self.step, self.placement.processes
         with self._opened_log() as log:
             while self.step < end:
-                with processes.together(self.step):
+                with processes.together(f"at step {self.step}"), memory_told(_LESS):
                     losses = self.take_step()
                 if log is None:
                     continue
@@ -265,7 +270,9 @@ class Pretraining:
         starting weights, for a damaged one, and where the processes see different ones.
         """
         step = self._state.restore(clean=self.placement.processes.first)
-        self.placement.processes.check_same("state", -1 if step is None else step)
+        self.placement.processes.check_same(
+            "state", step, "the run's directory must be one that all hosts see"
+        )
         self.step = step or 0
         return step is not None
 

@@ -83,7 +83,8 @@ class TrainingState:
             inputs = dict(json.loads(metadata.get("inputs", "{}")))
         except (ValueError, TypeError) as exc:
             raise InputError(f"{self._path} must say what it came from, but: {exc}.") from exc
-        odd = [] if config == self._settings else ["settings"]
+        both = config.keys() | self._settings.keys()
+        odd = [f"settings ({n})" for n in sorted(both) if config.get(n) != self._settings.get(n)]
         odd += [what for what, ours in self._came_from.items() if inputs.get(what) != ours]
         if odd:
             raise InputError(

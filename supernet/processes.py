@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fleetfit.errors import InputError, SurroundingsError
 
-__all__ = ["Processes", "device_of", "joined"]
+__all__ = ["Processes", "device_of", "joined", "memory_told"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,34 +48,53 @@ class Processes:
     def wait(self) -> None:
         """Until all are here."""
         if self.count > 1:
-            dist.barrier()
+            with self.together("at the end"):
+                dist.barrier()
 
-    def check_same(self, what: str, value: int) -> None:
-        """Raises InputError where ``value`` differs between the processes."""
+    def check_same(self, what: str, value: object, advice: str) -> None:
+        """Raises InputError with ``advice`` where ``value`` differs between the processes."""
         if self.count == 1:
             return
-        found: list[int] = [0] * self.count
-        dist.all_gather_object(found, value)
-        if len(set(found)) > 1:
+        found: list[object] = [None] * self.count
+        with self.together("at the start"):
+            dist.all_gather_object(found, value)
+        odd = next((rank for rank, theirs in enumerate(found) if theirs != found[0]), None)
+        if odd is not None:
             raise InputError(
-                f"All processes must have the same {what}, but have {found}; the run's directory "
-                "must be one that all hosts see."
+                f"All processes must have the same {what}, but rank {odd} differs from rank 0; "
+                f"{advice}."
             )
 
     @contextlib.contextmanager
-    def together(self, step: int) -> Iterator[None]:
+    def together(self, when: str) -> Iterator[None]:
         """Work that all do at once; SurroundingsError where another one is gone."""
         try:
             yield
         except RuntimeError as exc:
-            if self.count == 1 or isinstance(exc, torch.OutOfMemoryError):
+            if self.count == 1 or not _is_lost(exc):
                 raise
             reason = str(exc).strip().splitlines()[0]
             raise SurroundingsError(
                 f"Training processes must all run to the end, but rank {self.rank} of {self.count} "
-                f"(process {os.getpid()}) lost another one at step {step} ({reason}); start the "
-                "same command again to go on from the last state."
+                f"(process {os.getpid()}) lost another one {when} ({reason}); start the same "
+                "command again to go on from the last state."
             ) from exc
+
+
+def _is_lost(exc: RuntimeError) -> bool:
+    """Whether it is about the connection to another process; gloo raises bare RuntimeError."""
+    return isinstance(exc, dist.DistError) or "gloo" in str(exc) or "Connection" in str(exc)
+
+
+@contextlib.contextmanager
+def memory_told(advice: str) -> Iterator[None]:
+    """Work on a GPU; SurroundingsError with ``advice`` where its memory does not suffice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as exc:
+        raise SurroundingsError(
+            f"A step must fit into the GPU's memory, but does not; {advice}."
+        ) from exc
 
 
 def device_of(name: str) -> torch.device:
@@ -82,7 +102,7 @@ def device_of(name: str) -> torch.device:
 
     Raises InputError for another name and SurroundingsError where there is no such device.
     """
-    if name not in ("auto", "cpu") and not name.startswith("cuda"):
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
         raise InputError(f"A device must be auto, cpu, cuda or cuda:N, but got {name!r}.")
     there = torch.cuda.is_available()
     if name == "cpu" or (name == "auto" and not there):
@@ -90,10 +110,9 @@ def device_of(name: str) -> torch.device:
     if not there:
         raise SurroundingsError(f"{name!r} must be a GPU that torch can use, but it sees none.")
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    try:
-        device = torch.device(name if ":" in name else f"cuda:{local}")
-    except RuntimeError as exc:
-        raise InputError(f"A device must be auto, cpu, cuda or cuda:N, got {name!r}.") from exc
+    if ":" in name and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(f"Each process must have its own GPU, but all got {name}; say cuda.")
+    device = torch.device(name if ":" in name else f"cuda:{local}")
     if device.index is None or device.index >= torch.cuda.device_count():
         raise SurroundingsError(
             f"{device} must be one of this machine's GPUs, but torch sees "

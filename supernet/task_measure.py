@@ -13,7 +13,7 @@ from fleetfit.query import Precision
 from supernet.forward import Encoder
 from supernet.measure import Figure
 from supernet.model import Supernet
-from supernet.spaces import TaskRecord
+from supernet.spaces import CORRELATIONS, TaskRecord
 from supernet.tasks import (
     Classification,
     Encoded,
@@ -29,8 +29,6 @@ EXAMPLES_AT_ONCE: Final = 32
 """On a CPU more are slower (the shipped supernet's largest member on texts of 15 tokens, one core,
 ms each at 16, 32, 64, 128: fp32 5.4, 3.4, 3.7, 4.6; bf16 1.21, 1.19, 1.29, 1.56).
 """
-
-_CORRELATIONS: Final = ("matthews", "pearson", "spearman")
 
 
 def task_of(record: TaskRecord) -> Task[Any]:
@@ -81,7 +79,7 @@ class TaskScores:
             Figure(
                 name=name,
                 title=name.replace("_", " "),
-                unit="" if name in _CORRELATIONS else "share",
+                unit="" if name in CORRELATIONS else "share",
                 lower_is_better=False,
             )
             for name in self._task.metrics

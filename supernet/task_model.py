@@ -20,8 +20,8 @@ from fleetfit.weights import Weights, check_weights
 from supernet.checkpoint import load_tokenizer, read_safetensors
 from supernet.finetune import Teacher
 from supernet.network import EncoderNetwork
+from supernet.spaces import CORRELATIONS, METRICS
 from supernet.tasks import Classification, Regression, SpanExtraction, Task, TaskKind, TaskSource
-from supernet.tasks.metrics import CLASS_METRICS, NUMBER_METRICS
 
 __all__ = ["TaskModel", "read_task_model", "read_teacher", "write_task_model"]
 
@@ -98,7 +98,7 @@ class TaskModel:
                 f"Scores must be of the metrics {list(self.metrics)}, but got {sorted(scores)}."
             )
         for name, value in scores.items():
-            lowest = -1 if name in _CORRELATIONS else 0
+            lowest = -1 if name in CORRELATIONS else 0
             if not lowest <= value <= 1:
                 raise InputError(f"The {name} must be from {lowest} to 1, but got {value}.")
 
@@ -109,15 +109,6 @@ class TaskModel:
         if self.kind == "regression":
             return Regression(metrics=cast(Any, self.metrics))
         return SpanExtraction()
-
-
-METRICS: dict[TaskKind, tuple[str, ...]] = {
-    "classification": tuple(CLASS_METRICS),
-    "regression": tuple(NUMBER_METRICS),
-    "span": SpanExtraction().metrics,
-}
-"""What a model of each kind may be scored by."""
-_CORRELATIONS = ("matthews", "pearson", "spearman")
 
 
 def write_task_model(path: Path, model: TaskModel, weights: Weights, tokenizer: Path) -> None:

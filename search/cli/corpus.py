@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +29,7 @@ __all__ = [
     "special_ids",
     "stream_of",
     "teacher_of",
+    "with_licence",
 ]
 
 Texts = Annotated[
@@ -140,6 +141,13 @@ def documents_of(
     folder = cache_folder() if cache is None else cache
     tokens = TokenCache(folder, load_tokenizer(loaded.tokenizer_path))
     return tokens.stream(sources, limit=limit, progress=report)
+
+
+def with_licence(licences: Mapping[str, str], what: str, licence: str) -> dict[str, str]:
+    """``licences`` with one more for ``what``; what is known already stays beside it."""
+    known = licences.get(what)
+    every = dict.fromkeys([*(known.split(" AND ") if known else []), licence])
+    return {**licences, what: " AND ".join(every)}
 
 
 def special_ids(loaded: Checkpoint) -> dict[str, int]:

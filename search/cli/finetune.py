@@ -10,7 +10,7 @@ import typer
 from fleetfit import Architecture, InputError
 from fleetfit.files import check_new, sha256_of
 from search.cli.console import percent, progress, result, table
-from search.cli.corpus import read_architecture
+from search.cli.corpus import read_architecture, with_licence
 from search.cli.finetune_supernet import Course, finetune_members
 from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath
 from search.cli.task_source import TaskOptions, tell_cut
@@ -120,7 +120,7 @@ def finetune(
     from supernet import checkpoint
     from supernet.finetune import FinetuneConfig
     from supernet.finetune_supernet import SupernetTuning
-    from supernet.processes import device_of
+    from supernet.processes import device_of, memory_told
     from supernet.task_model import read_teacher
 
     check_new(out)
@@ -170,13 +170,14 @@ def finetune(
         device=device_of(device),
         seed=seed,
     )
-    if all_members:
-        whole = SupernetTuning(
-            base=config, random_members=random_members, hard=hard_weight, soft=soft_weight
-        )
-        summary = finetune_members(out, course, whole)
-    else:
-        summary = _finetune_one(out, course, body, config)
+    with memory_told("give a smaller --batch-size or --max-length"):
+        if all_members:
+            whole = SupernetTuning(
+                base=config, random_members=random_members, hard=hard_weight, soft=soft_weight
+            )
+            summary = finetune_members(out, course, whole)
+        else:
+            summary = _finetune_one(out, course, body, config)
     result(summary, as_json=json)
 
 
@@ -209,7 +210,7 @@ def _finetune_one(
         task=source.name,
         dev=tuned.dev,
         test=reached,
-        licences=loaded.config.licences | {"task text": course.licence},
+        licences=with_licence(loaded.config.licences, "task text", course.licence),
         provenance=loaded.config.provenance | facts,
     )
     write_task_model(out, model, network.weights(), loaded.tokenizer_path)

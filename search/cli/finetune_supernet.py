@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.cli.console import percent, progress, table
-from search.cli.corpus import LOSSES
+from search.cli.corpus import LOSSES, with_licence
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
@@ -96,7 +96,7 @@ def _told(course: Course, record: TaskRecord, facts: dict[str, str]) -> Checkpoi
     return dataclasses.replace(
         before,
         task=record,
-        licences=before.licences | {"task text": course.licence},
+        licences=with_licence(before.licences, "task text", course.licence),
         provenance=kept | course.facts | facts,
     )
 

@@ -22,6 +22,7 @@ from search.cli.corpus import (
     documents_of,
     special_ids,
     teacher_of,
+    with_licence,
 )
 from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath, numbers_of
 
@@ -227,11 +228,9 @@ def _told(before: CheckpointConfig, run: PretrainConfig, licence: str) -> Checkp
         "seed": str(run.seed),
     }
     kept = {k: v for k, v in before.provenance.items() if not k.endswith(LOSSES)}
-    known = before.licences.get("training text")
-    texts = dict.fromkeys([*(known.split(" AND ") if known else []), licence])
     return dataclasses.replace(
         before,
-        licences=before.licences | {"training text": " AND ".join(texts)},
+        licences=with_licence(before.licences, "training text", licence),
         provenance=kept | facts,  # losses were of the weights before
     )
 

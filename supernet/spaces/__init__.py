@@ -15,11 +15,13 @@ from supernet.spaces.generators import (
 )
 from supernet.spaces.registry import CHOICES, Choices, SpaceName, build_space, name_of_space
 from supernet.spaces.supershaper import SuperShaperChoices, SuperShaperSpace
-from supernet.spaces.task_record import MemberScores, TaskRecord
+from supernet.spaces.task_record import CORRELATIONS, METRICS, MemberScores, TaskRecord
 
 __all__ = [
     "CHOICES",
+    "CORRELATIONS",
     "GENERATORS",
+    "METRICS",
     "AutoTinyBertChoices",
     "AutoTinyBertSpace",
     "CheckpointConfig",

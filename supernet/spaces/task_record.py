@@ -9,7 +9,16 @@ from fleetfit.architecture import Architecture, Head
 from fleetfit.codec import check_literals
 from fleetfit.errors import InputError
 
-__all__ = ["MemberScores", "TaskRecord"]
+__all__ = ["CORRELATIONS", "METRICS", "MemberScores", "TaskRecord"]
+
+METRICS = {
+    "classification": ("accuracy", "f1", "matthews"),
+    "regression": ("pearson", "spearman"),
+    "span": ("f1", "exact_match"),
+}
+"""What a network of each kind of task may be scored by (supernet.tasks)."""
+CORRELATIONS = ("matthews", "pearson", "spearman")
+"""Metrics from -1 to 1; the others are shares."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +72,11 @@ class TaskRecord:
                 f"TaskRecord.head must be {wanted[0]} with {wanted[1]} outputs for this task, but "
                 f"got {self.head.kind!r} with {self.head.outputs}."
             )
-        if not self.metrics:
-            raise InputError("TaskRecord.metrics must name at least one metric, but got none.")
+        if not self.metrics or not set(self.metrics) <= set(METRICS[self.kind]):
+            raise InputError(
+                f"TaskRecord.metrics must be some of {', '.join(METRICS[self.kind])} for "
+                f"{self.kind}, but got {list(self.metrics)}."
+            )
 
     def scores_of(self, arch: Architecture) -> MemberScores | None:
         """What the member ``arch``, under any head, reached; None where it was not scored."""

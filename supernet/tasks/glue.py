@@ -99,7 +99,7 @@ def read_glue_file(name: str, path: Path) -> LabelledTexts | NumberedTexts:
 def _known(name: str) -> _Glue:
     if name not in get_args(GlueName):
         raise InputError(
-            f"A task must be one of {', '.join(get_args(GlueName))} or squad, but got {name!r}."
+            f"A GLUE task must be one of {', '.join(get_args(GlueName))}, but got {name!r}."
         )
     return GLUE_TASKS[name]  # type: ignore[index]
 

@@ -127,6 +127,8 @@ def _text(data: object, name: str, where: str) -> str:
     found = _field(data, name, where)
     if not isinstance(found, str):
         raise InputError(f"{where} must have a text {name!r}, but got {type(found).__name__}.")
+    if any("\ud800" <= letter <= "\udfff" for letter in found):
+        raise InputError(f"{where} must have a text {name!r} of whole characters, but has a half.")
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from search.cli.corpus import with_licence
 from supernet.spaces import read_config
 from supernet.task_model import read_task_model
 from tests.search.cli_fakes import contents, fleetfit, refused
@@ -173,3 +174,11 @@ def test_a_recipe_says_what_options_do_not_and_is_kept_with_the_run(
     assert contents(run) == before
     again = fleetfit(capsys, *words, "--recipe", run / "recipe.toml")
     assert again["steps"] == 3
+
+
+def test_licences_of_texts_stand_beside_each_other() -> None:
+    one = with_licence({"weights": "Apache-2.0"}, "task text", "CC-BY-4.0")
+    assert one == {"weights": "Apache-2.0", "task text": "CC-BY-4.0"}
+    two = with_licence(one, "task text", "CC0-1.0")
+    assert two["task text"] == "CC-BY-4.0 AND CC0-1.0"
+    assert with_licence(two, "task text", "CC0-1.0") == two

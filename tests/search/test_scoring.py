@@ -145,6 +145,18 @@ def test_a_file_of_single_texts_does_not_score_pairs(
     assert not (tmp_path / "bundle").exists()
 
 
+def test_a_task_of_another_kind_does_not_score(
+    supernet: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers by a model of classes."""
+    model, dev = tmp_path / "model", tmp_path / "dev.tsv"
+    tune(capsys, supernet, model, "--train", pairs, *COLUMNS)
+    dev.write_text("sentence1\tsentence2\tscore\nw01 w02\tw03\t2.5\n")
+    words = ("export", model, tmp_path / "bundle", "--test", dev, "--task", "stsb", *EXPORT)
+    said = refused(capsys, 2, *words, "--store", tmp_path / "s.db")
+    assert "kind of task that was learned, classification, but the task stsb is of another" in said
+
+
 def test_a_teacher_is_written_down_and_one_of_other_labels_refused(
     supernet: Path,
     labelled: Path,

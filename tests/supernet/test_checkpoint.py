@@ -31,7 +31,7 @@ SPANS = TaskRecord(
     kind="span",
     head=Head(kind="span", outputs=2),
     labels=(),
-    metrics=("f1", "exact"),
+    metrics=("f1", "exact_match"),
     pairs=True,
     max_length=30,
 )
@@ -149,7 +149,7 @@ def test_a_configuration_from_before_tasks_still_reads(tmp_path: Path) -> None:
         ({"kind": "regression"}, "none for others, but got 3"),
         ({"kind": "regression", "labels": []}, "classification with 1 outputs .* with 3"),
         ({"kind": "naming"}, "kind"),
-        ({"metrics": []}, "at least one metric"),
+        ({"metrics": []}, "must be some of accuracy, f1, matthews"),
         ({"max_length": 41}, "3 <= max_length <= 40"),
         ({"scores": [{"name": "largest"}]}, "body"),
     ],

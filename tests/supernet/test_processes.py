@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from fleetfit import InputError, SurroundingsError
 from supernet.losses import LossWeights
 from supernet.pretrain_config import PretrainConfig
-from supernet.processes import Processes, device_of, joined
+from supernet.processes import Processes, device_of, joined, memory_told
 from tests.supernet.test_pretrain import CONFIG, losses, start
 
 MIX = LossWeights(hidden_layers="all", scores=0.1, masked_lm=0.2, in_place=0.3)
@@ -45,6 +45,8 @@ try:
 except FleetfitError as exc:
     print(exc)
     sys.exit(exc.exit_code)
+except KeyboardInterrupt:
+    sys.exit(130)
 """
 LONG = dataclasses.replace(CONFIG, tokens=100_000 * 64)
 
@@ -127,6 +129,25 @@ def test_a_killed_rank_stops_all_and_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "state.safetensors").exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for the children")
+def test_an_interrupt_stops_all(tmp_path: Path) -> None:
+    child = launched(tmp_path / "run", "long")
+    log = tmp_path / "run" / "loss.csv"
+    try:
+        deadline = time.monotonic() + 90
+        while not (log.exists() and log.read_text().count("\n") > 3):
+            assert time.monotonic() < deadline
+            assert child.poll() is None
+            time.sleep(0.05)
+        ranks = ranks_below(child.pid)
+        child.send_signal(signal.SIGTERM)
+        said, _ = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert child.returncode == 130, said
+    assert not any(alive(pid) for pid in ranks)
+
+
 def ranks_below(parent: int) -> dict[int, str]:
     """Process ids and ranks of the children, by what Linux shows of their environment."""
     found = {}
@@ -156,11 +177,15 @@ def test_alone_without_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_error_of_ones_own_stays_what_it_is() -> None:
-    with pytest.raises(RuntimeError, match="mine"), Processes().together(0):
-        raise RuntimeError("mine")
+    for count in (1, 2):
+        with (
+            pytest.raises(RuntimeError, match="mine"),
+            Processes(rank=0, count=count).together("at step 0"),
+        ):
+            raise RuntimeError("mine")
     with (
         pytest.raises(SurroundingsError, match=r"rank 1 of 2 .* at step 7 \(Connection closed"),
-        Processes(rank=1, count=2).together(7),
+        Processes(rank=1, count=2).together("at step 7"),
     ):
         raise RuntimeError("Connection closed by peer\nmore")
 
@@ -172,11 +197,16 @@ def test_fewer_sequences_than_parts_are_refused(tmp_path: Path) -> None:
         start(tmp_path, micro_batches=0)
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", ""])
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cuda1", "cuda:", "CPU"])
 def test_an_unknown_device_is_refused(name: str) -> None:
-    kind = InputError if torch.cuda.is_available() or name != "cuda:x" else SurroundingsError
-    with pytest.raises(kind):
+    with pytest.raises(InputError, match="must be auto, cpu, cuda or cuda:N"):
         device_of(name)
+
+
+def test_memory_that_does_not_suffice_is_said() -> None:
+    said = r"fit into the GPU's memory, but does not; use less\."
+    with pytest.raises(SurroundingsError, match=said), memory_told("use less"):
+        raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

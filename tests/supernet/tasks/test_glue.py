@@ -114,7 +114,7 @@ def test_a_number_must_be_one(tmp_path: Path) -> None:
 
 
 def test_an_unknown_task_names_those_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sst2, cola, mrpc, rte, stsb, qnli, wnli or squad"):
+    with pytest.raises(InputError, match="sst2, cola, mrpc, rte, stsb, qnli, wnli, but got 'mnli'"):
         read_glue("mnli", tmp_path)
 
 

@@ -88,6 +88,7 @@ def test_any_questions_come_back(
         ({"data": {}}, "must have a list 'data', but got dict"),
         ({"data": [{}]}, r"data\[0\] must be an object with 'paragraphs'"),
         (layout(question=1), "The question 'q1' must have a text 'question', but got int"),
+        (layout(question="half \ud83d"), "'question' of whole characters"),
         (layout(answers=[]), "'q1' has none"),
         (layout(answers=[{"text": "x"}]), "An answer of 'q1' .*'answer_start'"),
         (layout(answers=[{"text": "Carolina", "answer_start": "12"}]), "whole number"),
