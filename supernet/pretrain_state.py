@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -12,15 +13,34 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from fleetfit.codec import to_json
-from fleetfit.errors import InputError
+from fleetfit.errors import InputError, SurroundingsError
 from fleetfit.files import write_bytes
 from supernet.pretrain_config import PretrainConfig
 
-__all__ = ["TrainingState"]
+__all__ = ["TrainingState", "held"]
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 _FREE = ("learning_rate", "head_learning_rate")
 """Settings that may change on the way, as after losses that were not finite."""
+
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """The sole right to write a run's directory; SurroundingsError where another process has it."""
+    try:
+        import fcntl  # not there on Windows
+    except ImportError:
+        yield
+        return
+    with (directory / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise SurroundingsError(
+                f"Only one command at a time may train in {directory}, but another does; wait for "
+                "it or stop it."
+            ) from exc
+        yield
 
 
 class TrainingState:

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-__all__ = ["mib", "ms", "percent", "progress", "result", "say", "table"]
+__all__ = ["mib", "ms", "percent", "progress", "result", "say", "shown_score", "table"]
 
 Report = Callable[[int, int, str], None]
 
@@ -112,3 +112,10 @@ def mib(count: float | None) -> str:
 def percent(share: float | None) -> str:
     """Percent."""
     return "-" if share is None else f"{share:.1%}"
+
+
+def shown_score(metric: str, value: float | None) -> str:
+    """A task's metric: a correlation as a number, a share in percent."""
+    from supernet.spaces import CORRELATIONS
+
+    return f"{value:.3f}" if value is not None and metric in CORRELATIONS else percent(value)

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from fleetfit import Architecture, Budget, InputError, to_json
 from fleetfit.files import check_new
-from search.cli.console import mib, ms, percent, progress, result, say, table
+from search.cli.console import mib, ms, progress, result, say, shown_score, table
 from search.cli.members import member_of
 from search.cli.options import (
     AsJson,
@@ -125,7 +125,7 @@ def export(
         ms(made.measured.upper_latency_p50_s),
         mib(made.measured.memory_bytes),
         f"{made.parity.max_abs_diff:.1e} of {made.parity.limit:.1e}",
-        percent(metric.value if metric else None),
+        shown_score(metric.name, metric.value) if metric else "-",
     )
     table(f"Exported and measured, {order.workload}", columns, [row])
     summary: dict[str, object] = {"bundle": str(out), "measured": to_json(made.measured)}

@@ -9,7 +9,7 @@ import typer
 
 from fleetfit import Architecture, InputError
 from fleetfit.files import check_new, sha256_of
-from search.cli.console import percent, progress, result, table
+from search.cli.console import progress, result, shown_score, table
 from search.cli.corpus import read_architecture, with_licence
 from search.cli.finetune_supernet import Course, finetune_members
 from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath
@@ -240,7 +240,7 @@ def _show(model: TaskModel, epochs: int) -> None:
     for part, scores in (("dev", model.dev), ("test", model.test)):
         for name in model.metrics:
             columns.append(f"{part} {name.replace('_', ' ')}")
-            row.append(percent(scores[name] if scores else None))
+            row.append(shown_score(name, scores[name] if scores else None))
     table("Fine-tuned", (*columns, "epochs"), [(*row, str(epochs))])
 
 

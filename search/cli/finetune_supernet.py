@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.cli.console import percent, progress, table
+from search.cli.console import progress, shown_score, table
 from search.cli.corpus import LOSSES, with_licence
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _show(supernet: Supernet, record: TaskRecord) -> None:
 
 def _cells(one: MemberScores, record: TaskRecord) -> list[str]:
     parts = (one.dev, one.test or {})
-    return [percent(scores.get(name)) for scores in parts for name in record.metrics]
+    return [shown_score(name, scores.get(name)) for scores in parts for name in record.metrics]
 
 
 def _words(metric: str) -> str:

@@ -170,19 +170,21 @@ def _check_unfinished(out: Path) -> None:
 
 def _train(run: Pretraining) -> None:
     """To the end, from where it was left."""
+    from supernet.pretrain_state import held
     from supernet.recipe import recipe_text
 
     place, config = run.placement, run.config
     place.directory.mkdir(parents=True, exist_ok=True)
-    resumed = run.resume()
     if not place.processes.first:
+        run.resume()
         run.run()
         return
-    if resumed:
-        say(f"going on at step {run.step} of {config.steps}")
-    write_text(place.directory / "recipe.toml", recipe_text(config))
-    with progress("training") as report:
-        run.run(progress=report)
+    with held(place.directory):
+        if run.resume():
+            say(f"going on at step {run.step} of {config.steps}")
+        write_text(place.directory / "recipe.toml", recipe_text(config))
+        with progress("training") as report:
+            run.run(progress=report)
 
 
 def _keep(out: Path, trained: Checkpoint, config: CheckpointConfig, *, half: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fleetfit.files import sha256_of
+from supernet.pretrain_state import held
 from tests.search.cli_fakes import fleetfit, refused
 
 WORDS = ("--tokens", "800", "--head-tokens", "200", "--batch-tokens", "200", "--seq-lens", "16")
@@ -60,3 +61,13 @@ def test_a_finished_run_is_left_as_it_is(
     kept = sha256_of(tmp_path / "run" / "supernet" / "supernet.safetensors")
     assert "must be unfinished to go on" in refused(capsys, 2, *given)
     assert sha256_of(tmp_path / "run" / "supernet" / "supernet.safetensors") == kept
+
+
+def test_a_second_command_in_the_same_directory_is_refused(
+    supernet: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("pretrain", supernet, tmp_path / "run", "--text", corpus, *WORDS)
+    (tmp_path / "run").mkdir()
+    with held(tmp_path / "run"):
+        assert "Only one command at a time may train" in refused(capsys, 4, *given)
+    fleetfit(capsys, *given)
