@@ -318,3 +318,14 @@ def test_a_network_with_another_head_is_refused(tokenizer: Any, head: Head) -> N
 def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"must be >= 1|learning_rate"):
         FinetuneConfig(**change)
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_the_task_and_gives_the_network_back(tokenizer: Any) -> None:
+    given = encoded(tokenizer)
+    teacher = Teacher(network=tuned(tokenizer).network)
+    lesson = dataclasses.replace(given, teacher=teacher)
+    config = dataclasses.replace(CONFIG, device=torch.device("cuda"))
+    result = finetune(fresh(), lesson, config=config)
+    assert result.dev == {"accuracy": 1.0}
+    assert score_network(runner(result.network), TASK, given.dev) == {"accuracy": 1.0}

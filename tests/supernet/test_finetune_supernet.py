@@ -257,3 +257,15 @@ def test_a_teacher_of_another_task_is_refused(tokenizer: Any) -> None:
 def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"must be >= 0"):
         SupernetTuning(base=BASE, **change)
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_all_members_as_the_cpu_does(tokenizer: Any) -> None:
+    given = lesson(tokenizer)
+    config = SupernetTuning(base=dataclasses.replace(BASE, epochs=1))
+    base = dataclasses.replace(config.base, device=torch.device("cuda"))
+    wanted = finetune_supernet(fresh(), given, config=config).supernet.tensors()
+    on_gpu = finetune_supernet(fresh(), given, config=dataclasses.replace(config, base=base))
+    for name, value in on_gpu.supernet.tensors().items():
+        if not name.endswith("key.bias"):  # rounding alone moves it
+            torch.testing.assert_close(value, wanted[name], rtol=1e-2, atol=1e-3, msg=name)
