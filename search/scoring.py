@@ -55,8 +55,9 @@ def score_session(
     file that is not of the model's task.
     """
     from supernet.checkpoint import load_tokenizer
+    from supernet.tasks import task_of
 
-    task, data = model.as_task(), read_examples(file, model)
+    task, data = task_of(model), read_examples(file, model)
     encoded = task.encode(data, load_tokenizer(tokenizer), model.max_length)
     encoder = TextEncoder(tokenizer.read_text(encoding="utf-8"), max_length=model.max_length)
     batch, seq_len = session.shape or (1, None)

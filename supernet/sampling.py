@@ -28,7 +28,7 @@ class Sampling:
     """
     random_members: int = 1
     ends_every: int = 1
-    """The sandwich has its largest and smallest in every so manieth step; with more random members
+    """The sandwich has its largest and smallest in every n-th step; with more random members
     in each the same cost reaches more of the space, and the ends still do not drift.
     """
     distribution: Literal["space", "independent"] = "space"

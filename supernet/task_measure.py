@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final, assert_never, cast
+from typing import Any, Final
 
 import torch
 
@@ -13,35 +13,19 @@ from fleetfit.query import Precision
 from supernet.forward import Encoder
 from supernet.measure import Figure
 from supernet.model import Supernet
-from supernet.spaces import CORRELATIONS, TaskRecord
+from supernet.spaces import CORRELATIONS
 from supernet.tasks import (
-    Classification,
     Encoded,
-    Regression,
-    SpanExtraction,
     Task,
     logits_of,
 )
 
-__all__ = ["EXAMPLES_AT_ONCE", "TaskScores", "task_of"]
+__all__ = ["EXAMPLES_AT_ONCE", "TaskScores"]
 
 EXAMPLES_AT_ONCE: Final = 32
 """On a CPU more are slower (the shipped supernet's largest member on texts of 15 tokens, one core,
 ms each at 16, 32, 64, 128: fp32 5.4, 3.4, 3.7, 4.6; bf16 1.21, 1.19, 1.29, 1.56).
 """
-
-
-def task_of(record: TaskRecord) -> Task[Any]:
-    """The task that a checkpoint's configuration tells of."""
-    match record.kind:
-        case "classification":
-            return Classification(record.labels, metrics=cast(Any, record.metrics))
-        case "regression":
-            return Regression(metrics=cast(Any, record.metrics))
-        case "span":
-            return SpanExtraction()
-        case _:
-            assert_never(record.kind)
 
 
 class TaskScores:

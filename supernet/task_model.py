@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from supernet.checkpoint import load_tokenizer, read_safetensors
 from supernet.finetune import Teacher
 from supernet.network import EncoderNetwork
 from supernet.spaces import CORRELATIONS, METRICS
-from supernet.tasks import Classification, Regression, SpanExtraction, Task, TaskKind, TaskSource
+from supernet.tasks import TaskKind, TaskSource
 
 __all__ = ["TaskModel", "read_task_model", "read_teacher", "write_task_model"]
 
@@ -101,14 +101,6 @@ class TaskModel:
             lowest = -1 if name in CORRELATIONS else 0
             if not lowest <= value <= 1:
                 raise InputError(f"The {name} must be from {lowest} to 1, but got {value}.")
-
-    def as_task(self) -> Task[Any]:
-        """The task that it learned."""
-        if self.kind == "classification":
-            return Classification(self.labels, metrics=cast(Any, self.metrics))
-        if self.kind == "regression":
-            return Regression(metrics=cast(Any, self.metrics))
-        return SpanExtraction()
 
 
 def write_task_model(path: Path, model: TaskModel, weights: Weights, tokenizer: Path) -> None:

@@ -58,7 +58,8 @@ def windows_of(
 def examples_of(loaded: Checkpoint, file: LabelledFile, size: int | None) -> Data:
     """Labelled examples of the task that the supernet has learned."""
     from supernet.checkpoint import load_tokenizer
-    from supernet.task_measure import EXAMPLES_AT_ONCE, TaskScores, task_of
+    from supernet.task_measure import EXAMPLES_AT_ONCE, TaskScores
+    from supernet.tasks import task_of
 
     record = loaded.config.task
     if record is None:

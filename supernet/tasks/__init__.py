@@ -4,6 +4,7 @@ from supernet.tasks.base import Encoded, Logits, Task, TaskKind
 from supernet.tasks.classification import Classification
 from supernet.tasks.data import LabelledTexts, NumberedTexts, TaskData, split, split_groups
 from supernet.tasks.glue import GLUE_TASKS, GlueName, read_glue, read_glue_file
+from supernet.tasks.known import task_of
 from supernet.tasks.regression import Regression
 from supernet.tasks.scoring import Run, logits_of, runner, score_network, stacked
 from supernet.tasks.sources import EncodedParts, TaskSource, read_questions, read_table
@@ -45,4 +46,5 @@ __all__ = [
     "split",
     "split_groups",
     "stacked",
+    "task_of",
 ]

@@ -13,7 +13,7 @@ from supernet.measure import Measure
 from supernet.model import Supernet
 from supernet.network import EncoderNetwork
 from supernet.spaces import TaskRecord
-from supernet.task_measure import TaskScores, task_of
+from supernet.task_measure import TaskScores
 from supernet.tasks import (
     Classification,
     Encoded,
@@ -22,6 +22,7 @@ from supernet.tasks import (
     Task,
     runner,
     score_network,
+    task_of,
 )
 from tests.supernet import tiny
 

@@ -23,6 +23,7 @@ from supernet.tasks import (
     SpanExtraction,
     Task,
     TaskSource,
+    task_of,
 )
 from tests.conftest import build_tiny_source
 from tests.supernet.tiny import arrays, edit_json, random_weights, write_tokenizer
@@ -166,7 +167,7 @@ def test_a_model_says_which_task_it_learned(
         metrics=metrics,
         dev=dict.fromkeys(metrics, 0.5),
     )
-    task = model.as_task()
+    task = task_of(model)
     assert (task.kind, task.labels, task.metrics) == (kind, labels, metrics)
     assert task.head("mean") == head
 
