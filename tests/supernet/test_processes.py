@@ -111,13 +111,8 @@ def test_one_process_goes_on_where_two_were_stopped(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for the children")
 def test_a_killed_rank_stops_all_and_is_named(tmp_path: Path) -> None:
     child = launched(tmp_path / "run", "long")
-    log = tmp_path / "run" / "loss.csv"
     try:
-        deadline = time.monotonic() + 90
-        while not (log.exists() and log.read_text().count("\n") > 3):
-            assert time.monotonic() < deadline
-            assert child.poll() is None
-            time.sleep(0.05)
+        wait_for_steps(child, tmp_path / "run" / "loss.csv")
         ranks = {rank: pid for pid, rank in ranks_below(child.pid).items()}
         os.kill(ranks["1"], signal.SIGKILL)
         said, _ = child.communicate(timeout=60)
@@ -132,13 +127,8 @@ def test_a_killed_rank_stops_all_and_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for the children")
 def test_an_interrupt_stops_all(tmp_path: Path) -> None:
     child = launched(tmp_path / "run", "long")
-    log = tmp_path / "run" / "loss.csv"
     try:
-        deadline = time.monotonic() + 90
-        while not (log.exists() and log.read_text().count("\n") > 3):
-            assert time.monotonic() < deadline
-            assert child.poll() is None
-            time.sleep(0.05)
+        wait_for_steps(child, tmp_path / "run" / "loss.csv")
         ranks = ranks_below(child.pid)
         child.send_signal(signal.SIGTERM)
         said, _ = child.communicate(timeout=60)
@@ -146,6 +136,14 @@ def test_an_interrupt_stops_all(tmp_path: Path) -> None:
         child.kill()
     assert child.returncode == 130, said
     assert not any(alive(pid) for pid in ranks)
+
+
+def wait_for_steps(child: subprocess.Popen[str], log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while not (log.exists() and log.read_text().count("\n") > 3):
+        assert time.monotonic() < deadline
+        assert child.poll() is None
+        time.sleep(0.05)
 
 
 def ranks_below(parent: int) -> dict[int, str]:
