@@ -14,7 +14,6 @@ from search.cli.members import member_of
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
-    from supernet.network import EncoderNetwork
     from supernet.text import TokenStream
 
 __all__ = [
@@ -25,6 +24,7 @@ __all__ = [
     "Texts",
     "TrainTexts",
     "documents_of",
+    "joined_licences",
     "read_architecture",
     "special_ids",
     "stream_of",
@@ -68,26 +68,26 @@ def read_architecture(text: str, loaded: Checkpoint) -> Architecture:
     return member_of(text, loaded.config.space)
 
 
-def teacher_of(path: Path, loaded: Checkpoint, *, fitted: bool = False) -> EncoderNetwork:
-    """The source model of the supernet ``path``; InputError where ``loaded`` has another source.
+def teacher_of(path: Path, loaded: Checkpoint, *, fitted: bool = False) -> Checkpoint:
+    """The supernet ``path``, whose source model teaches.
 
-    Hidden states can be compared only where the residual stream has the same order, unless they
-    are ``fitted``: then only the vocabulary must be the same.
+    Hidden states can be compared only where ``loaded`` has the same source and the residual stream
+    the same order, else InputError; unless they are ``fitted``: then only the vocabulary must be
+    the same.
     """
     from supernet import checkpoint
-    from supernet.quality import source_network
 
     teacher = checkpoint.load(path)
     if fitted:
         _check_vocabulary(path, teacher, loaded)
-        return source_network(teacher.supernet)
+        return teacher
     same = teacher.config.source == loaded.config.source
     if not same or teacher.stream_order != loaded.stream_order:
         raise InputError(
             f"A teacher must be converted together with the supernet it teaches, but {path} comes "
             "from another conversion."
         )
-    return source_network(teacher.supernet)
+    return teacher
 
 
 def _check_vocabulary(path: Path, teacher: Checkpoint, loaded: Checkpoint) -> None:
@@ -145,9 +145,16 @@ def documents_of(
 
 def with_licence(licences: Mapping[str, str], what: str, licence: str) -> dict[str, str]:
     """``licences`` with one more for ``what``; what is known already stays beside it."""
-    known = licences.get(what)
-    every = dict.fromkeys([*(known.split(" AND ") if known else []), licence])
-    return {**licences, what: " AND ".join(every)}
+    return joined_licences(licences, {what: licence})
+
+
+def joined_licences(licences: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Both, as of a network and its teacher; each licence of a thing once."""
+    found = dict(licences)
+    for what, licence in more.items():
+        known = found[what].split(" AND ") if what in found else []
+        found[what] = " AND ".join(dict.fromkeys([*known, *licence.split(" AND ")]))
+    return found
 
 
 def special_ids(loaded: Checkpoint) -> dict[str, int]:

@@ -13,7 +13,6 @@ from search.scoring import LabelledFile, read_examples
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
     from supernet.measure import Measure
-    from supernet.network import EncoderNetwork
     from supernet.text import TokenStream
 
 __all__ = ["Data", "examples_of", "windows_of"]
@@ -33,21 +32,25 @@ class Data:
 def windows_of(
     loaded: Checkpoint,
     stream: TokenStream,
-    teacher: EncoderNetwork | None,
+    teacher: Checkpoint | None,
     sizes: tuple[int, int, int | None],
 ) -> Data:
-    """A text; ``sizes``: windows, tokens of each, windows at once."""
+    """A text; ``sizes``: windows, tokens of each, windows at once.
+
+    ``teacher``: the supernet whose source model is the source; None: ``loaded``.
+    """
     from supernet.evaluate import HiddenStates
     from supernet.masked_lm import MaskedLm
-    from supernet.quality import BATCH_SIZE, windows
+    from supernet.quality import BATCH_SIZE, source_network, windows
 
     net, (count, seq_len, size) = loaded.supernet, sizes
+    source = None if teacher is None else source_network(teacher.supernet)
     batches = windows(stream, count=count, seq_len=seq_len)
     rows = size or BATCH_SIZE
     count = sum(len(b.input_ids) for b in batches)
     return Data(
         measures=(
-            HiddenStates(net, batches, teacher=teacher, batch_size=rows),
+            HiddenStates(net, batches, teacher=source, batch_size=rows),
             MaskedLm(net, batches, special_ids=special_ids(loaded), batch_size=rows),
         ),
         taken=f"{count} windows of {seq_len} tokens",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fleetfit import Architecture, InputError
-from fleetfit.files import check_new, sha256_of
+from fleetfit.files import check_new
 from search.cli.console import progress, result, shown_score, table
 from search.cli.corpus import read_architecture, with_licence
+from search.cli.finetune_options import MemberOptions, TeacherOptions
 from search.cli.finetune_supernet import Course, finetune_members
 from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath
 from search.cli.task_source import TaskOptions, tell_cut
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from supernet.tasks import Task
 
 __all__ = ["finetune"]
-
-Column = Annotated[str, typer.Option(help="Name of the column.")]
 
 
 def finetune(
@@ -62,11 +61,15 @@ def finetune(
         ),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder with GLUE's files.")] = None,
-    text_column: Column = "text",
+    text_column: Annotated[
+        str | None, typer.Option(help="Name of the text's column. Default: text.")
+    ] = None,
     pair_column: Annotated[
         str | None, typer.Option(help="Name of the second text's column, for pairs of texts.")
     ] = None,
-    label_column: Column = "label",
+    label_column: Annotated[
+        str | None, typer.Option(help="Name of the label's column. Default: label.")
+    ] = None,
     regression: Annotated[bool, typer.Option(help="Labels are numbers.")] = False,
     dev_share: Annotated[float, typer.Option(help="Of the training file, for stopping.")] = 0.1,
     epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 6,
@@ -84,24 +87,29 @@ def finetune(
         typer.Option(help="Directory that finetune wrote: learn from its answers as well."),
     ] = None,
     teacher_weight: Annotated[
-        float, typer.Option(min=0, help="Of its answers beside the labels.")
-    ] = 1.0,
+        float | None,
+        typer.Option(min=0, help="Of its answers beside the labels. Default: 1."),
+    ] = None,
     random_members: Annotated[
-        int, typer.Option(min=0, help="With --supernet: random sub-networks a step.")
-    ] = 1,
+        int | None,
+        typer.Option(min=0, help="With --supernet: random sub-networks a step. Default: 1."),
+    ] = None,
     hard_weight: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0,
-            help="With --supernet: of the labels for all but the largest. Not with a teacher.",
+            help="With --supernet: of the labels for all but the largest. Not with a teacher. "
+            "Default: 0.5.",
         ),
-    ] = 0.5,
+    ] = None,
     soft_weight: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0, help="With --supernet: of the largest's answers for the others, likewise."
+            min=0,
+            help="With --supernet: of the largest's answers for the others, likewise. "
+            "Default: 0.5.",
         ),
-    ] = 0.5,
+    ] = None,
     device: Device = "auto",
     licence: Annotated[str, typer.Option(help="Licence of the training text.")] = "unknown",
     seed: Annotated[
@@ -119,11 +127,12 @@ def finetune(
     """
     from supernet import checkpoint
     from supernet.finetune import FinetuneConfig
-    from supernet.finetune_supernet import SupernetTuning
     from supernet.processes import device_of, memory_told
-    from supernet.task_model import read_teacher
 
     check_new(out)
+    members = MemberOptions(random_members=random_members, hard=hard_weight, soft=soft_weight)
+    members.check(all_members=all_members, teacher=teacher is not None)
+    teaching = TeacherOptions(path=teacher, weight=teacher_weight)
     if all_members and architecture != "largest":
         raise InputError(
             "--supernet trains all sub-networks, so --architecture must not be given, but is; "
@@ -143,25 +152,18 @@ def finetune(
     length = _length(max_length, loaded.config)
     tokenizer = checkpoint.load_tokenizer(loaded.tokenizer_path)
     body = read_architecture(architecture, loaded)
-    told = (
-        None if teacher is None else read_teacher(teacher, source, tokenizer, weight=teacher_weight)
-    )
+    told = teaching.read(source, tokenizer)
     parts = source.encoded(tokenizer, length, share=dev_share, seed=seed)
     tell_cut(source, parts, length)
     facts = {"supernet": loaded.sha256[:16], "finetune_seed": str(seed)}
-    if teacher is not None:
-        facts |= {
-            "teacher": sha256_of(teacher / "encoder.safetensors")[:16],
-            "teacher_weight": f"{teacher_weight:g}",
-        }
     course = Course(
         loaded=loaded,
         source=source,
         parts=parts,
         max_length=length,
         teacher=told,
-        licence=licence,
-        facts=facts,
+        licences=teaching.licences(with_licence(loaded.config.licences, "task text", licence)),
+        facts=facts | teaching.facts(told),
     )
     config = FinetuneConfig(
         epochs=epochs,
@@ -172,10 +174,7 @@ def finetune(
     )
     with memory_told("give a smaller --batch-size or --max-length"):
         if all_members:
-            whole = SupernetTuning(
-                base=config, random_members=random_members, hard=hard_weight, soft=soft_weight
-            )
-            summary = finetune_members(out, course, whole)
+            summary = finetune_members(out, course, members.tuning(config))
         else:
             summary = _finetune_one(out, course, body, config)
     result(summary, as_json=json)
@@ -210,7 +209,7 @@ def _finetune_one(
         task=source.name,
         dev=tuned.dev,
         test=reached,
-        licences=with_licence(loaded.config.licences, "task text", course.licence),
+        licences=course.licences,
         provenance=loaded.config.provenance | facts,
     )
     write_task_model(out, model, network.weights(), loaded.tokenizer_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.cli.console import progress, shown_score, table
-from search.cli.corpus import LOSSES, with_licence
+from search.cli.corpus import LOSSES
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
@@ -31,8 +31,8 @@ class Course:
     parts: EncodedParts
     max_length: int
     teacher: Teacher | None
-    licence: str
-    """Of the examples."""
+    licences: dict[str, str]
+    """Of weights and texts, the examples and the teacher's among them."""
     facts: dict[str, str]
     """For the provenance."""
 
@@ -96,7 +96,7 @@ def _told(course: Course, record: TaskRecord, facts: dict[str, str]) -> Checkpoi
     return dataclasses.replace(
         before,
         task=record,
-        licences=with_licence(before.licences, "task text", course.licence),
+        licences=course.licences,
         provenance=kept | course.facts | facts,
     )
 

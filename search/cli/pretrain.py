@@ -20,6 +20,7 @@ from search.cli.corpus import (
     Corpora,
     TrainTexts,
     documents_of,
+    joined_licences,
     special_ids,
     teacher_of,
     with_licence,
@@ -111,6 +112,7 @@ def pretrain(
     from supernet.launch import launch
     from supernet.pretrain import Placement, Pretraining
     from supernet.processes import device_of, joined
+    from supernet.quality import source_network
 
     _check_unfinished(out)
     config = _config(
@@ -128,8 +130,13 @@ def pretrain(
         },
     )
     start = checkpoint.load(supernet)
-    trained = _told(start.config, config, licence)
-    network = None if teacher is None else teacher_of(teacher, start, fitted=config.fitted_teacher)
+    licences = with_licence(start.config.licences, "training text", licence)
+    network = None
+    if teacher is not None:
+        teaching = teacher_of(teacher, start, fitted=config.fitted_teacher)
+        network = source_network(teaching.supernet)
+        licences = joined_licences(licences, teaching.config.licences)
+    trained = _told(start.config, config, licences)
     with progress("reading text") as report:
         stream = documents_of(
             text,
@@ -214,8 +221,10 @@ def _config(recipe: Path | None, options: dict[str, object]) -> PretrainConfig:
     return with_options(config, options)
 
 
-def _told(before: CheckpointConfig, run: PretrainConfig, licence: str) -> CheckpointConfig:
-    """The configuration after a run: tokens add up, and so do the licences of texts.
+def _told(
+    before: CheckpointConfig, run: PretrainConfig, licences: dict[str, str]
+) -> CheckpointConfig:
+    """The configuration after a run: tokens add up.
 
     Raises InputError for a supernet that carries a task: its head would no longer fit the body.
     """
@@ -232,7 +241,7 @@ def _told(before: CheckpointConfig, run: PretrainConfig, licence: str) -> Checkp
     kept = {k: v for k, v in before.provenance.items() if not k.endswith(LOSSES)}
     return dataclasses.replace(
         before,
-        licences=with_licence(before.licences, "training text", licence),
+        licences=licences,
         provenance=kept | facts,  # losses were of the weights before
     )
 

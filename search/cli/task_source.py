@@ -23,9 +23,9 @@ class TaskOptions:
     data: Path | None
     train: Path | None
     test: Path | None
-    text_column: str
+    text_column: str | None
     pair_column: str | None
-    label_column: str
+    label_column: str | None
     regression: bool
 
     def read(self) -> TaskSource:
@@ -38,7 +38,9 @@ class TaskOptions:
         if self.task is not None:
             return tasks.read_glue(self.task, self._need("data"), test=self.test)
         columns = tasks.Columns(
-            text=self.text_column, pair=self.pair_column, label=self.label_column
+            text=self.text_column or "text",
+            pair=self.pair_column,
+            label=self.label_column or "label",
         )
         train = self._need("train")
         return tasks.read_table(train, self.test, columns, regression=self.regression)
@@ -46,9 +48,11 @@ class TaskOptions:
     def _check(self) -> None:
         if self.task is None and self.data is not None:
             raise InputError("--data must come with --task, as in sst2; else give --train.")
-        if self.task is not None and (self.regression or self.pair_column is not None):
+        columns = (self.text_column, self.pair_column, self.label_column)
+        if self.task is not None and (self.regression or any(c is not None for c in columns)):
             raise InputError(
-                "--task knows its columns and labels: leave out --pair-column and --regression."
+                "--task knows its columns and labels: leave out --text-column, --pair-column, "
+                "--label-column and --regression."
             )
         unused = self.train if self.task not in (None, "squad") else None
         if self.task == "squad":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from search.cli.corpus import with_licence
+from search.cli.corpus import joined_licences, with_licence
 from supernet.spaces import read_config
 from supernet.task_model import read_task_model
 from tests.search.cli_fakes import contents, fleetfit, refused
@@ -182,3 +182,13 @@ def test_licences_of_texts_stand_beside_each_other() -> None:
     two = with_licence(one, "task text", "CC0-1.0")
     assert two["task text"] == "CC-BY-4.0 AND CC0-1.0"
     assert with_licence(two, "task text", "CC0-1.0") == two
+
+
+def test_licences_of_a_teacher_are_joined_each_once() -> None:
+    own = {"weights": "MIT", "training text": "CC-BY-4.0 AND CC0-1.0"}
+    its = {"weights": "Apache-2.0", "training text": "CC0-1.0 AND unknown", "task text": "CC0-1.0"}
+    assert joined_licences(own, its) == {
+        "weights": "MIT AND Apache-2.0",
+        "training text": "CC-BY-4.0 AND CC0-1.0 AND unknown",
+        "task text": "CC0-1.0",
+    }

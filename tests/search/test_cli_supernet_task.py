@@ -178,6 +178,8 @@ def test_verified_and_architecture_are_not_given_both(
         (("--architecture", "smallest"), "--architecture must not be given"),
         (("--hard-weight", "0", "--soft-weight", "0"), "one above 0"),
         (("--learning-rate", "1e30"), "learning rate"),
+        (("--teacher", "x", "--soft-weight", "1"), "--soft-weight must come without --teacher"),
+        (("--teacher-weight", "2"), "--teacher-weight must come with --teacher"),
     ],
 )
 def test_a_whole_supernet_refuses_what_it_cannot_learn_from(
@@ -199,9 +201,11 @@ def test_a_network_fine_tuned_alone_teaches_a_supernet(
     supernet: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--train", labelled, "--epochs", 1, "--max-length", 16)
-    fleetfit(capsys, "finetune", supernet, tmp_path / "teacher", *words)
+    licensed = (*words, "--licence", "CC0-1.0")
+    fleetfit(capsys, "finetune", supernet, tmp_path / "teacher", *licensed)
     teaching = ("--teacher", tmp_path / "teacher", "--teacher-weight", 0.5)
     whole = (*words, "--supernet", *teaching)
     fleetfit(capsys, "finetune", supernet, tmp_path / "out", *whole)
-    told = read_config(tmp_path / "out").provenance
-    assert told["teacher_weight"] == "0.5"
+    told = read_config(tmp_path / "out")
+    assert told.provenance["teacher_weight"] == "0.5"
+    assert told.licences["task text"] == "unknown AND CC0-1.0"
