@@ -17,6 +17,7 @@ from fleetfit.codec import digest, dumps, from_json, loads, to_json
 from fleetfit.counts import macs, parameters
 from fleetfit.device import DeviceInfo, Health
 from fleetfit.errors import (
+    INTERRUPTED,
     FleetfitError,
     InfeasibleError,
     InputError,
@@ -29,6 +30,7 @@ from fleetfit.table import IntArray, LayerTable
 from fleetfit.weights import Weights, check_weights, weight_shapes
 
 __all__ = [
+    "INTERRUPTED",
     "Architecture",
     "Budget",
     "DeviceInfo",

@@ -6,18 +6,21 @@ FleetfitError              exit 1: our own bug if it is raised bare
 └── SurroundingsError      exit 4: a runtime, a device or the disk is not there
     └── RuntimeMissing     exit 4: the library of a runtime is not installed
 
-An interrupt (Ctrl-C, SIGTERM) ends with exit code 130.
+An interrupt (Ctrl-C, SIGTERM) ends with exit code 130, INTERRUPTED.
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "INTERRUPTED",
     "FleetfitError",
     "InfeasibleError",
     "InputError",
     "RuntimeMissing",
     "SurroundingsError",
 ]
+
+INTERRUPTED = 130
 
 
 class FleetfitError(Exception):

@@ -91,7 +91,7 @@ def read_examples(file: LabelledFile, model: TaskModel | TaskRecord) -> Any:
         if model.kind == "regression":
             data = tasks.read_numbered(file.path, columns)
         else:
-            data = tasks.read_labelled(file.path, columns=columns, names=model.labels)
+            data = tasks.read_labelled(file.path, columns, names=model.labels)
     if isinstance(data, tasks.NumberedTexts) != (model.kind == "regression"):
         raise InputError(
             f"{file.path} must be of the kind of task that was learned, {model.kind}, but the task "

@@ -6,15 +6,15 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from fleetfit.errors import FleetfitError, InputError, SurroundingsError
+from fleetfit.errors import INTERRUPTED, FleetfitError, InputError, SurroundingsError
 
-__all__ = ["launch"]
+__all__ = ["failed", "launch"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -23,7 +23,8 @@ def launch(command: Sequence[str], *, count: int) -> None:
     """Run ``python *command`` in ``count`` processes to their end.
 
     Where one fails all are stopped: InputError where it has found bad input (it has said so
-    itself), otherwise SurroundingsError, both with its rank. An interrupt stops all of them too.
+    itself), SurroundingsError where it was lost, FleetfitError where it failed by a bug, all with
+    its rank. An interrupt stops all of them too.
     """
     if count < 2:
         raise InputError(f"`processes >= 2` must hold to start several, but got {count}.")
@@ -43,7 +44,8 @@ def launch(command: Sequence[str], *, count: int) -> None:
     try:
         elastic_launch(config, sys.executable)(*command)
     except ChildFailedError as exc:
-        raise _failed(exc.failures, count) from exc
+        codes = {rank: (failure.pid, failure.exitcode) for rank, failure in exc.failures.items()}
+        raise failed(codes, count) from exc
     except SignalException as exc:
         raise KeyboardInterrupt from exc
     finally:
@@ -51,18 +53,29 @@ def launch(command: Sequence[str], *, count: int) -> None:
             signal.signal(number, handler)
 
 
-def _failed(failures: dict[int, ProcessFailure], count: int) -> FleetfitError:
-    # who was killed comes first: the others fail because it is gone
-    killed = {r: f for r, f in failures.items() if f.exitcode < 0 and f.exitcode != -signal.SIGTERM}
-    rank, failure = min((killed or failures).items())
-    who = f"All {count} training processes must run to the end, but rank {rank}"
-    if failure.exitcode < 0:
+def failed(codes: Mapping[int, tuple[int, int]], count: int) -> FleetfitError:
+    """The error of ``count`` processes; ``codes``: process id and exit code of each that failed.
+
+    A rank is to blame that found bad input or a bug, or else was killed: others then fail because
+    it is gone (exit code 4), or were stopped because of it.
+    """
+    rank, (pid, code) = min(codes.items(), key=lambda item: (_order(item[1][1]), item[0]))
+    who = f"All {count} training processes must run to the end, but rank {rank} (process {pid})"
+    if code < 0:
         return SurroundingsError(
-            f"{who} (process {failure.pid}) was ended by {signal.Signals(-failure.exitcode).name}, "
-            "and all were stopped; start the same command again to go on from the last state."
+            f"{who} was ended by {signal.Signals(-code).name}, and all were stopped; start the "
+            "same command again to go on from the last state."
         )
-    kind = InputError if failure.exitcode == InputError.exit_code else SurroundingsError
-    return kind(
-        f"{who} (process {failure.pid}) ended with exit code {failure.exitcode}, and all were "
-        "stopped; it says above why and what to do."
+    kinds = {kind.exit_code: kind for kind in (FleetfitError, InputError)}
+    return kinds.get(code, SurroundingsError)(
+        f"{who} ended with exit code {code}, and all were stopped; it says above why."
     )
+
+
+def _order(code: int) -> int:
+    """Blame, most first."""
+    if code in (InputError.exit_code, FleetfitError.exit_code):
+        return 0
+    if code in (-signal.SIGTERM, INTERRUPTED):  # stopped
+        return 3
+    return 1 if code < 0 else 2

@@ -1,7 +1,8 @@
 """Where each window of a text of many documents takes its tokens from.
 
-A window never holds two documents if one of them could fill it: the last window of a document
-ends where the document ends. Shorter documents share windows, with a separator between two.
+A document that fills a window shares none: its last window ends where the document ends. Shorter
+ones share windows, with a separator between two; where all of them together do not fill a window,
+the head of the first long document does.
 """
 
 from __future__ import annotations

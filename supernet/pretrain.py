@@ -196,9 +196,10 @@ class Pretraining:
         """The step is not taken: what was learned before it is kept."""
         self.save_state()
         shown = {name: value for (name, quantity), value in losses.items() if quantity == "loss"}
+        setting = "head_learning_rate" if self.step < self.config.head_steps else "learning_rate"
         raise SurroundingsError(
             f"Losses must stay finite, but step {self.step} at learning rate {rate:.2g} gave "
-            f"{shown}; the state before is kept: go on from it with a lower rate."
+            f"{shown}; the state before is kept: go on from it with a lower {setting}."
         )
 
     def _accumulate(self) -> dict[tuple[str, str], float]:

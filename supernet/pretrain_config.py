@@ -41,9 +41,12 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         """Counts and rates are positive, and what is distilled from is trained."""
-        sizes = (self.tokens, self.batch_tokens, self.learning_rate, self.head_learning_rate)
-        if not all(0 < size < math.inf for size in sizes) or self.head_tokens < 0:
-            raise InputError("Tokens and learning rates must be above 0 and finite, one is not.")
+        for name in ("tokens", "batch_tokens", "learning_rate", "head_learning_rate"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise InputError(f"`{name} > 0` must hold, and finite, but got {value}.")
+        if self.head_tokens < 0:
+            raise InputError(f"`head_tokens >= 0` must hold, but got {self.head_tokens}.")
         if not (0 < self.clip < math.inf and 0 <= self.weight_decay < math.inf):
             raise InputError(
                 "`clip > 0` and `weight_decay >= 0` must hold, both finite, but got "

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fleetfit.errors import InputError, SurroundingsError
 
-__all__ = ["Processes", "device_of", "joined", "memory_told"]
+__all__ = ["Processes", "check_count", "device_of", "joined", "memory_told"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +119,15 @@ def device_of(name: str) -> torch.device:
             f"{torch.cuda.device_count()}; start no more processes than GPUs."
         )
     return device
+
+
+def check_count(device: torch.device, count: int) -> None:
+    """Raises SurroundingsError where ``count`` processes do not each find a GPU of their own."""
+    if device.type == "cuda" and count > torch.cuda.device_count():
+        raise SurroundingsError(
+            f"Each of {count} processes must have its own GPU, but torch sees "
+            f"{torch.cuda.device_count()}; start no more processes than GPUs, or say --device cpu."
+        )
 
 
 @contextlib.contextmanager

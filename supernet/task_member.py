@@ -46,7 +46,7 @@ def member_model(loaded: Checkpoint, arch: Architecture) -> tuple[TaskModel, Wei
         dev={} if scores is None else scores.dev,
         test=None if scores is None else scores.test,
         licences=config.licences,
-        provenance=config.provenance | {"supernet": loaded.sha256[:16]},
+        provenance=config.provenance | {"task supernet": loaded.sha256[:16]},
     )
     return model, weights
 

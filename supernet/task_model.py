@@ -20,7 +20,7 @@ from fleetfit.weights import Weights, check_weights
 from supernet.checkpoint import load_tokenizer, read_safetensors
 from supernet.finetune import Teacher
 from supernet.network import EncoderNetwork
-from supernet.spaces import CORRELATIONS, METRICS
+from supernet.spaces import CORRELATIONS, METRICS, is_checkpoint
 from supernet.tasks import TaskKind, TaskSource
 
 __all__ = ["TaskModel", "read_task_model", "read_teacher", "write_task_model"]
@@ -137,6 +137,11 @@ def read_teacher(path: Path, source: TaskSource, tokenizer: Any, *, weight: floa
     ``tokenizer``: of the network that learns. Raises InputError for a model of another kind of
     task, other labels or another vocabulary: its answers would mean something else.
     """
+    if is_checkpoint(path):
+        raise InputError(
+            f"A teacher must be one network that finetune wrote, but {path} is a supernet; "
+            "fine-tune its largest network alone."
+        )
     model, weights = read_task_model(path)
     task = source.task
     if (model.kind, model.pairs) != (task.kind, source.pairs):

@@ -7,11 +7,12 @@ tokenised shard by shard as far as it is needed; the next run goes on behind the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
 class TokenCache:
     """Token streams of texts for one tokenizer; several processes may share the folder."""
 
-    def __init__(self, folder: Path, tokenizer: Any, *, shard_tokens: int = 2**24) -> None:
+    def __init__(self, folder: Path, tokenizer: Any, *, shard_tokens: int = 2**20) -> None:
         """``shard_tokens``: at most so many in a shard.
 
         Raises InputError where the tokenizer lacks [CLS] or [SEP].
@@ -68,44 +69,55 @@ class TokenCache:
         limit: int | None = None,
         progress: Progress | None = None,
     ) -> TokenStream:
-        """The documents of all sources, at most ``limit`` tokens; the rest is not tokenised.
+        """The documents of all sources, at most ``limit`` tokens.
 
+        Shards behind the limit are not made; one that another process makes is waited for.
         ``progress`` is told how much of a source is read, of how much, and its name. A shard that
         is damaged is made again. Raises InputError where there is no token, SurroundingsError
         where the folder cannot be written, and what the sources raise; whole shards are kept.
         """
         parts, ends, total = [], [np.zeros(0, dtype=np.int64)], 0
-        for shard in itertools.chain.from_iterable(self._shards(s, progress) for s in sources):
-            parts.append(shard.tokens if limit is None else shard.tokens[: limit - total])
-            ends.append(shard.ends.astype(np.int64) + total)
-            total += len(parts[-1])
-            if limit is not None and total >= limit:
+        for source in sources:
+            with contextlib.closing(self._shards(source, progress)) as shards:
+                for shard in shards:
+                    room = None if limit is None else limit - total
+                    parts.append(shard.tokens[:room])
+                    ends.append(shard.ends.astype(np.int64) + total)
+                    total += len(parts[-1])
+                    if total == limit:
+                        break
+            if total == limit:
                 break
         known = np.concatenate(ends)
         return self._encoder.stream(parts, ends=np.append(known[known < total], total))
 
-    def _shards(self, source: Source, progress: Progress | None) -> Iterator[Shard]:
+    def _shards(self, source: Source, progress: Progress | None) -> Generator[Shard, None, None]:
         like = ShardRecord(
             source=source.digest(), tokenizer=self._tokenizer, first=0, pieces=0, last=False
         )
         key = hashlib.sha256(f"{like.version} {like.source} {like.tokenizer}".encode()).hexdigest()
         folder = self._folder / key[:32]
         made: Iterator[Shard] | None = None
-        for number in itertools.count():
-            shard = load_shard(folder, number, like)
-            if shard is None:
-                if made is None:
+        with contextlib.ExitStack() as stack:
+            alone = False
+            for number in itertools.count():
+                shard = load_shard(folder, number, like)
+                if shard is None and not alone:
                     self._write_index(folder, source, like)
-                    made = self._tokenise(source, like, _Meter(source, progress))
-                shard = next(made)
-                save_shard(folder, number, shard)
-                shard = load_shard(folder, number, like) or shard  # mapped instead of in memory
-            else:
-                made = None  # it stands elsewhere now
-            yield shard
-            if shard.record.last:
-                return
-            like = replace(like, first=like.first + shard.record.pieces)
+                    stack.enter_context(_locked(folder / ".lock"))
+                    alone = True
+                    shard = load_shard(folder, number, like)  # of another process meanwhile
+                if shard is None:
+                    made = made or self._tokenise(source, like, _Meter(source, progress))
+                    shard = next(made)
+                    save_shard(folder, number, shard)
+                    shard = load_shard(folder, number, like) or shard  # mapped, not in memory
+                else:
+                    made = None
+                yield shard
+                if shard.record.last:
+                    return
+                like = replace(like, first=like.first + shard.record.pieces)
 
     def _write_index(self, folder: Path, source: Source, like: ShardRecord) -> None:
         """Tells a person what the folder is, and before the work whether it can be written."""
@@ -142,6 +154,23 @@ class TokenCache:
             if not text and held > ends[-1]:
                 ends.append(held)
         yield shard(last=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """The sole right to make shards, waited for: processes of one run do not all tokenise.
+
+    Where there are no locks they do; that costs time and does no harm.
+    """
+    try:
+        import fcntl  # not there on Windows
+    except ImportError:
+        yield
+        return
+    with path.open("w") as handle:
+        with contextlib.suppress(OSError):  # some file systems have none
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 class _Meter:

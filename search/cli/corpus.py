@@ -85,7 +85,7 @@ def teacher_of(path: Path, loaded: Checkpoint, *, fitted: bool = False) -> Check
     if not same or teacher.stream_order != loaded.stream_order:
         raise InputError(
             f"A teacher must be converted together with the supernet it teaches, but {path} comes "
-            "from another conversion."
+            "from another conversion; convert it again, or set fitted_teacher in a recipe."
         )
     return teacher
 

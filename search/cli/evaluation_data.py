@@ -74,7 +74,8 @@ def examples_of(loaded: Checkpoint, file: LabelledFile, size: int | None) -> Dat
     examples = read_examples(file, record)
     encoded = task.encode(examples, load_tokenizer(loaded.tokenizer_path), record.max_length)
     if encoded.cut:
-        say(f"{encoded.cut} of {len(encoded)} texts are longer than {record.max_length} tokens.")
+        longer = f"longer than {record.max_length} tokens"
+        say(f"{encoded.cut} of {len(examples)} examples are {longer}.")
     scores = TaskScores(loaded.supernet, task, encoded, batch_size=size or EXAMPLES_AT_ONCE)
     return Data(
         measures=(scores,),

@@ -148,7 +148,10 @@ def run(
 
     loaded = load_bundle(bundle)
     if loaded.manifest.architecture.head.kind != "classification":
-        raise InputError("run must be given a bundle with a classification head; use load_bundle.")
+        raise InputError(
+            "run must be given a bundle with a classification head, but this one has "
+            f"{loaded.manifest.architecture.head.kind}; use the session of load_bundle."
+        )
     if loaded.manifest.labels:
         found = [dict(list(one.items())[:top]) for one in loaded.predict(text, pair or None)]
         shown = [", ".join(f"{label} {share:.1%}" for label, share in one.items()) for one in found]

@@ -245,6 +245,7 @@ def _show(model: TaskModel, epochs: int) -> None:
 
 def _length(asked: int | None, source: CheckpointConfig) -> int:
     """The default is no longer than a workload's: fixed shapes could not take more."""
-    if asked is None:
-        return min(128, source.max_length)
-    return min(asked, source.source.embedding.max_positions)
+    positions = source.source.embedding.max_positions
+    if asked is not None and asked > positions:
+        raise InputError(f"`max_length <= {positions}` must hold for this model, but got {asked}.")
+    return min(128, source.max_length) if asked is None else asked

@@ -10,7 +10,7 @@ from types import FrameType
 import typer
 from rich.markup import escape
 
-from fleetfit import FleetfitError, InputError, SurroundingsError
+from fleetfit import INTERRUPTED, FleetfitError, InputError, SurroundingsError
 from search.cli.console import say
 from search.cli.convert import convert
 from search.cli.evaluate import evaluate
@@ -49,7 +49,6 @@ for verb in (
 # Typer carries a click of its own since 0.27 and names only one of its errors: the root of all
 # misuse (an unknown verb or option, a missing or bad value) is two steps above that one.
 _Misuse: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
-_INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,10 +67,10 @@ def main(argv: list[str] | None = None) -> int:
         said = f"{exc.filename or 'The disk'} must be usable, but the system says: {exc.strerror}"
         return _failed(f"{said}; free space or choose another place.", SurroundingsError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
+        code = INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before)
-    if code == _INTERRUPTED:
+    if code == INTERRUPTED:
         say("interrupted; profile, pretrain and evaluate go on from here, the others begin again.")
     return code if isinstance(code, int) else 0
 

@@ -111,7 +111,7 @@ def pretrain(
     from supernet import checkpoint
     from supernet.launch import launch
     from supernet.pretrain import Placement, Pretraining
-    from supernet.processes import device_of, joined
+    from supernet.processes import check_count, device_of, joined
     from supernet.quality import source_network
 
     _check_unfinished(out)
@@ -147,10 +147,11 @@ def pretrain(
             limit=text_tokens,
             report=report,
         )
-    if processes > 1 and "WORLD_SIZE" not in os.environ:  # they find the tokens in the cache
+    chosen = device_of(device)
+    if processes > 1 and not _started(processes):  # they find the tokens in the cache
+        check_count(chosen, processes)
         launch(["-m", "search.cli", *context.obj], count=processes)
         return
-    chosen = device_of(device)
     with joined(chosen) as group:
         place = Placement(
             directory=out,
@@ -167,6 +168,19 @@ def pretrain(
             result({"supernet": str(out / "supernet"), "steps": run.step}, as_json=json)
 
 
+def _started(processes: int) -> bool:
+    """Whether this is one of several processes already; InputError where of another number."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return False
+    others = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if others != processes:
+        raise InputError(
+            f"--processes must be left out under torchrun, which started {others} on this machine, "
+            f"but is {processes}."
+        )
+    return True
+
+
 def _check_unfinished(out: Path) -> None:
     if (out / "supernet").exists():
         raise InputError(
@@ -178,7 +192,6 @@ def _check_unfinished(out: Path) -> None:
 def _train(run: Pretraining) -> None:
     """To the end, from where it was left."""
     from supernet.pretrain_state import held
-    from supernet.recipe import recipe_text
 
     place, config = run.placement, run.config
     place.directory.mkdir(parents=True, exist_ok=True)
@@ -189,9 +202,25 @@ def _train(run: Pretraining) -> None:
     with held(place.directory):
         if run.resume():
             say(f"going on at step {run.step} of {config.steps}")
-        write_text(place.directory / "recipe.toml", recipe_text(config))
+        _keep_recipe(place.directory / "recipe.toml", config)
         with progress("training") as report:
             run.run(progress=report)
+
+
+def _keep_recipe(path: Path, config: PretrainConfig) -> None:
+    """All settings of the run; a file of the user's own is left, or refused if it says others."""
+    from supernet.recipe import read_recipe, recipe_text
+
+    if path.exists():
+        said = read_recipe(path, _defaults())
+        if said == config:
+            return
+        if path.read_text() != recipe_text(said):
+            raise InputError(
+                f"The run keeps its settings in {path}, but a recipe of your own with other "
+                "settings is there; move it, and name it with --recipe."
+            )
+    write_text(path, recipe_text(config))
 
 
 def _keep(out: Path, trained: Checkpoint, config: CheckpointConfig, *, half: bool) -> None:
@@ -212,13 +241,18 @@ def _keep(out: Path, trained: Checkpoint, config: CheckpointConfig, *, half: boo
 
 def _config(recipe: Path | None, options: dict[str, object]) -> PretrainConfig:
     """The settings: options above the recipe above the defaults."""
-    from supernet.pretrain_config import PretrainConfig
     from supernet.recipe import read_recipe, with_options
 
-    config = PretrainConfig(tokens=5_000_000, head_tokens=300_000)
+    config = _defaults()
     if recipe is not None:
         config = read_recipe(recipe, config)
     return with_options(config, options)
+
+
+def _defaults() -> PretrainConfig:
+    from supernet.pretrain_config import PretrainConfig
+
+    return PretrainConfig(tokens=5_000_000, head_tokens=300_000)
 
 
 def _told(

@@ -106,5 +106,5 @@ def _known(name: str) -> _Glue:
 
 def _read(glue: _Glue, path: Path) -> LabelledTexts | NumberedTexts:
     if glue.labels:
-        return read_labelled(path, columns=glue.columns, names=glue.labels)
+        return read_labelled(path, glue.columns, names=glue.labels)
     return read_numbered(path, glue.columns)

@@ -34,6 +34,8 @@ def _matthews(wanted: Classes, found: Classes) -> float:
     """0 where one side is constant."""
     from sklearn.metrics import matthews_corrcoef
 
+    if np.ptp(wanted) == 0 or np.ptp(found) == 0:
+        return 0.0
     return float(matthews_corrcoef(wanted, found))
 
 

@@ -61,12 +61,19 @@ class TaskSource:
     def parts(self, *, share: float, seed: int) -> tuple[Any, Any]:
         """The examples to learn from as a training part and a dev part of about ``share``.
 
-        The dev part decides which epoch is best: the test examples decide nothing.
+        The dev part decides which epoch is best: the test examples decide nothing. Raises
+        InputError where it would be too small for that.
         """
         if self.groups is None and isinstance(self.train, LabelledTexts):
             return split(self.train, share=share, seed=seed)
         groups: Sequence[Hashable] = self.groups or range(len(self.train))
-        return split_groups(self.train, groups, share=share, seed=seed)
+        train, dev = split_groups(self.train, groups, share=share, seed=seed)
+        if self.task.kind == "regression" and len(dev) < 3:
+            raise InputError(
+                f"A dev part must have at least 3 numbers to correlate, but a share of {share:g} "
+                f"of {len(self.train)} examples has {len(dev)}; give more, or a larger share."
+            )
+        return train, dev
 
     def encoded(
         self, tokenizer: object, max_length: int, *, share: float, seed: int
@@ -92,7 +99,7 @@ def read_table(
             test=None if test is None else read_numbered(test, columns),
             pairs=columns.pair is not None,
         )
-    labelled = read_labelled(train, columns=columns)
+    labelled = read_labelled(train, columns)
     if len(labelled.names) < 2:
         raise InputError(
             f"A task must have at least two labels, but the only one in {train} is "
@@ -100,7 +107,7 @@ def read_table(
         )
     scored = None
     if test is not None:
-        scored = read_labelled(test, columns=columns, names=labelled.names)
+        scored = read_labelled(test, columns, names=labelled.names)
     return TaskSource(
         name=train.name,
         task=Classification(labelled.names),

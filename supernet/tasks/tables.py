@@ -37,31 +37,24 @@ class _Tabs(csv.excel_tab):
 
 
 def read_labelled(
-    path: Path,
-    *,
-    text: str = "text",
-    label: str = "label",
-    names: Sequence[str] | None = None,
-    columns: Columns | None = None,
+    path: Path, columns: Columns, *, names: Sequence[str] | None = None
 ) -> LabelledTexts:
-    """Read a CSV or TSV (by its ending) with a header line and columns ``text`` and ``label``.
+    """Read a CSV or TSV (by its ending) with these columns.
 
-    ``columns`` says more than those two names and then stands for them. ``names``: the labels of
-    the training data; another one in this file is an InputError.
+    ``names``: the labels of the training data; another one in this file is an InputError.
     """
-    asked = columns or Columns(text=text, label=label)
-    rows = _labelled_rows(path, asked)
-    found = [row[asked.label] for row in rows]
+    rows = _labelled_rows(path, columns)
+    found = [row[columns.label] for row in rows]
     known = tuple(names) if names is not None else tuple(sorted(set(found)))
     index = {name: i for i, name in enumerate(known)}
     odd = next((name for name in found if name not in index), None)
     if odd is not None:
         raise InputError(f"Labels of {path} must be known from training, but {odd!r} is not.")
     return LabelledTexts(
-        texts=tuple(row[asked.text] for row in rows),
+        texts=tuple(row[columns.text] for row in rows),
         labels=tuple(index[name] for name in found),
         names=known,
-        pairs=_pairs(rows, asked),
+        pairs=_pairs(rows, columns),
     )
 
 

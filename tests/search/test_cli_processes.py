@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from fleetfit.files import sha256_of
 from supernet.pretrain_state import held
-from tests.search.cli_fakes import fleetfit, refused
+from tests.search.cli_fakes import contents, fleetfit, refused
 
 WORDS = ("--tokens", "800", "--head-tokens", "200", "--batch-tokens", "200", "--seq-lens", "16")
 
@@ -43,14 +44,33 @@ def values(run: Path) -> dict[tuple[str, str], float]:
 
 
 def test_bad_input_in_all_processes_is_one_code(
-    supernet: Path, corpus: Path, tmp_path: Path
+    supernet: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ("--text", str(tmp_path / "none.txt"), *WORDS, "--processes", "2")
-    done = pretrain(supernet, tmp_path / "run", *given)
+    """Both find the state of a run with other settings; neither is blamed for being stopped."""
+    run, given = tmp_path / "run", ("--text", str(corpus), *WORDS)
+    fleetfit(capsys, "pretrain", supernet, run, *given)
+    shutil.rmtree(run / "supernet")
+    before = contents(run)
+    done = pretrain(supernet, run, *given, "--seed", "5", "--processes", "2")
     assert done.returncode == 2
-    assert "none.txt must be an existing text file" in done.stderr
+    assert "must come from the same settings" in done.stderr
+    assert "ended with exit code 2, and all were stopped" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "run").exists()
+    assert contents(run) == before
+
+
+def test_another_number_than_torchruns_is_refused(
+    supernet: Path,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    given = ("--text", corpus, *WORDS, "--processes", 3)
+    said = refused(capsys, 2, "pretrain", supernet, tmp_path / "run", *given)
+    assert "must be left out under torchrun, which started 2" in said
 
 
 def test_a_finished_run_is_left_as_it_is(

@@ -176,6 +176,20 @@ def test_a_recipe_says_what_options_do_not_and_is_kept_with_the_run(
     assert again["steps"] == 3
 
 
+def test_a_recipe_of_the_users_own_in_the_runs_directory_is_left(
+    supernet: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    mine = "# mine\ntokens = 400\nhead_tokens = 0\nseq_lens = [16]\nbatch_tokens = 200\n"
+    (run / "recipe.toml").write_text(mine)
+    words = ("pretrain", supernet, run, "--text", corpus, "--recipe", run / "recipe.toml")
+    said = refused(capsys, 2, *words, "--learning-rate", 1e-4)
+    assert "recipe of your own with other settings" in said
+    assert fleetfit(capsys, *words)["steps"] == 2
+    assert (run / "recipe.toml").read_text() == mine
+
+
 def test_licences_of_texts_stand_beside_each_other() -> None:
     one = with_licence({"weights": "Apache-2.0"}, "task text", "CC-BY-4.0")
     assert one == {"weights": "Apache-2.0", "task text": "CC-BY-4.0"}

@@ -90,7 +90,7 @@ def test_two_bundles_come_from_one_fine_tuning(
     for name, made in (("one", first), ("two", second)):
         manifest = bundles[name].manifest
         assert manifest.labels == ("card", "money")
-        assert manifest.provenance["supernet"] == loaded.sha256[:16]
+        assert manifest.provenance["task supernet"] == loaded.sha256[:16]
         _, weights = member_model(loaded, manifest.architecture)
         kept_weights = read_weights(tmp_path / name)
         assert kept_weights.keys() == weights.keys()

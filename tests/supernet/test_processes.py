@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from fleetfit import InputError, SurroundingsError
 from supernet.losses import LossWeights
 from supernet.pretrain_config import PretrainConfig
-from supernet.processes import Processes, device_of, joined, memory_told
+from supernet.processes import Processes, check_count, device_of, joined, memory_told
 from tests.supernet.test_pretrain import CONFIG, losses, start
 
 MIX = LossWeights(hidden_layers="all", scores=0.1, masked_lm=0.2, in_place=0.3)
@@ -29,12 +29,12 @@ from pathlib import Path
 torch.set_num_threads(1)
 from supernet.processes import device_of, joined
 from tests.supernet.test_processes import WHOLE, LONG, start
-directory, name, micro = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+directory, name, micro, until = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
 with joined(device_of("cpu")) as group:
     config = {"whole": WHOLE, "long": LONG}[name]
     run = start(directory, config, processes=group, micro_batches=micro)
     run.resume()
-    run.run(save_every_s=0.0, progress=lambda *_: None)
+    run.run(until=until or None, save_every_s=0.0, progress=lambda *_: None)
 """
 LAUNCHER = """
 import sys
@@ -51,14 +51,17 @@ except KeyboardInterrupt:
 LONG = dataclasses.replace(CONFIG, tokens=100_000 * 64)
 
 
-def launched(directory: Path, name: str = "whole", micro: int = 1) -> subprocess.Popen[str]:
+def launched(
+    directory: Path, name: str = "whole", micro: int = 1, until: int = 0
+) -> subprocess.Popen[str]:
     directory.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", LAUNCHER, "-c", CHILD, str(directory), name, str(micro)]
+    words = (str(directory), name, str(micro), str(until))
+    command = [sys.executable, "-c", LAUNCHER, "-c", CHILD, *words]
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def in_two(directory: Path, *, micro: int = 1) -> dict[str, torch.Tensor]:
-    child = launched(directory, micro=micro)
+def in_two(directory: Path, *, micro: int = 1, until: int = 0) -> dict[str, torch.Tensor]:
+    child = launched(directory, micro=micro, until=until)
     said, _ = child.communicate(timeout=120)
     assert child.returncode == 0, said
     return load_file(directory / "state.safetensors")
@@ -102,10 +105,15 @@ def test_micro_batches_train_as_the_whole_batch(tmp_path: Path, micro: int) -> N
 
 def test_one_process_goes_on_where_two_were_stopped(tmp_path: Path) -> None:
     """The state does not depend on how many made it."""
-    in_two(tmp_path / "two")
+    start(tmp_path / "one", WHOLE).run()
+    in_two(tmp_path / "two", until=4)
     again = start(tmp_path / "two", WHOLE)
     assert again.resume()
-    assert again.step == WHOLE.steps
+    assert again.step == 4
+    again.run()
+    assert_equal(
+        tmp_path / "two", load_file(tmp_path / "two" / "state.safetensors"), tmp_path / "one"
+    )
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for the children")
@@ -205,6 +213,14 @@ def test_memory_that_does_not_suffice_is_said() -> None:
     said = r"fit into the GPU's memory, but does not; use less\."
     with pytest.raises(SurroundingsError, match=said), memory_told("use less"):
         raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_processes_must_each_find_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_count(torch.device("cuda:0"), 2)
+    check_count(torch.device("cpu"), 8)
+    with pytest.raises(SurroundingsError, match=r"3 processes .* torch sees 2"):
+        check_count(torch.device("cuda:0"), 3)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -107,7 +107,7 @@ def test_a_member_says_what_it_knows_of_the_task(tmp_path: Path) -> None:
     )
     assert (model.dev, model.test) == ({"accuracy": 0.5}, {"accuracy": 0.25})
     assert model.licences == {"task text": "CC0-1.0"}
-    assert model.provenance["supernet"] == loaded.sha256[:16]
+    assert model.provenance["task supernet"] == loaded.sha256[:16]
     other, _ = member_model(loaded, space.largest())
     assert (other.dev, other.test) == ({}, None)
 

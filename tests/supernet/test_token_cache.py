@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +66,25 @@ def direct(texts: list[str], tokenizer: Any, limit: int | None = None) -> tuple[
 def content(stream: TokenStream) -> tuple[list[int], ...]:
     assert stream.ends is not None
     return np.asarray(stream.tokens).tolist(), stream.ends.tolist()
+
+
+@dataclass
+class Held(Lines):
+    """It stops before its second text until told to go on."""
+
+    begun: threading.Event = field(default_factory=threading.Event)
+    told: threading.Event = field(default_factory=threading.Event)
+
+    def read(self, seen: Seen) -> Iterator[str]:
+        for i, text in enumerate(super().read(seen)):
+            if i == 1:
+                self.begun.set()
+                assert self.told.wait(60)
+            yield text
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.ENOSYS, "no locks here")
 
 
 TEXTS = ["w00 w01 w02", "w03", "", "", "w04 w05 w06 w07 w08 w09 w10", "w11", "", "w12", "w13 w14"]
@@ -124,7 +147,12 @@ def test_it_goes_on_behind_the_last_whole_shard(tmp_path: Path, tokenizer: Any) 
     assert kept == {p: p.stat().st_mtime_ns for p in kept}
 
 
-def test_two_that_keep_the_same_text_at_once_do_no_harm(tmp_path: Path, tokenizer: Any) -> None:
+def test_two_that_keep_the_same_text_at_once_do_no_harm(
+    tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the file system has no locks."""
+    monkeypatch.setattr("fcntl.flock", refuse)
+
     class Twice(Lines):
         """While it is read, another process reads and keeps all of it."""
 
@@ -220,3 +248,19 @@ def test_the_folder_follows_the_environment(tmp_path: Path) -> None:
     assert cache_folder({"XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "fleetfit" / "tokens"
     assert cache_folder({"XDG_CACHE_HOME": "relative"}) == home
     assert cache_folder({}) == home
+
+
+def test_a_second_run_waits_for_the_shards_of_the_first(tmp_path: Path, tokenizer: Any) -> None:
+    """As the processes of torchrun: one tokenises, the others read what it wrote."""
+    first, second = Held(TEXTS), Lines(TEXTS)
+    one, other = (TokenCache(tmp_path, tokenizer, shard_tokens=4) for _ in range(2))
+    with ThreadPoolExecutor(2) as pool:
+        ours = pool.submit(one.stream, [first])
+        assert first.begun.wait(60)
+        theirs = pool.submit(other.stream, [second])
+        time.sleep(0.1)
+        assert not theirs.done()
+        assert second.reads == 0
+        first.told.set()
+        assert content(ours.result(60)) == content(theirs.result(60)) == direct(TEXTS, tokenizer)
+    assert second.reads == 0

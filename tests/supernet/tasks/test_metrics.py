@@ -28,7 +28,9 @@ def test_classes(name: ClassMetric, value: float) -> None:
 
 @pytest.mark.parametrize("name", ["f1", "matthews"])
 def test_classes_never_found_score_zero(name: ClassMetric) -> None:
-    assert CLASS_METRICS[name](WANTED, np.zeros(8, dtype=np.int64)) == 0
+    none = np.zeros(8, dtype=np.int64)
+    assert CLASS_METRICS[name](WANTED, none) == 0
+    assert CLASS_METRICS[name](none, none) == 0
 
 
 @pytest.mark.parametrize(

@@ -52,13 +52,20 @@ def test_a_table_of_numbers(tmp_path: Path) -> None:
     assert source.parts(share=0.3, seed=1)[1] == dev != source.parts(share=0.3, seed=2)[1]
 
 
+def test_too_few_numbers_to_correlate_are_refused(tmp_path: Path) -> None:
+    path = table(tmp_path, *(f"t{i},u{i},{i / 2}" for i in range(10)))
+    source = read_table(path, None, Columns(text="a", label="y"), regression=True)
+    with pytest.raises(InputError, match=r"at least 3 numbers .* share of 0.2 of 10 .* has 2"):
+        source.parts(share=0.2, seed=1)
+
+
 def test_labels_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="finite numbers, but one is 'good'"):
         read_table(table(tmp_path, "t,u,good"), None, Columns(text="a", label="y"), regression=True)
 
 
 def test_numbers_of_another_order_are_refused(tmp_path: Path, tokenizer: Any) -> None:
-    path = table(tmp_path, "t,u,1", "t,u,-5000")
+    path = table(tmp_path, *["t,u,1"] * 5, "t,u,-5000")
     source = read_table(path, None, Columns(text="a", label="y"), regression=True)
     with pytest.raises(InputError, match="one is 5000; divide them"):
         source.encoded(tokenizer, 16, share=0.5, seed=0)

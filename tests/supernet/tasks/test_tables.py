@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetfit import InputError
-from supernet.tasks import LabelledTexts, read_column, read_labelled
+from supernet.tasks import Columns, LabelledTexts, read_column, read_labelled
 
 
 def test_a_csv_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('label,text\nb,"one, ""two"""\na,three\n')
-    assert read_labelled(path) == LabelledTexts(
+    assert read_labelled(path, Columns()) == LabelledTexts(
         texts=('one, "two"', "three"), labels=(1, 0), names=("a", "b")
     )
 
@@ -24,7 +24,7 @@ def test_a_csv_by_hand(tmp_path: Path) -> None:
 def test_a_tsv_has_no_quoting(tmp_path: Path) -> None:
     path = tmp_path / "t.tsv"
     path.write_text('sentence\ty\n"one\ta\ntwo\tb\n')
-    got = read_labelled(path, text="sentence", label="y")
+    got = read_labelled(path, Columns(text="sentence", label="y"))
     assert got.texts == ('"one', "two")
 
 
@@ -36,7 +36,7 @@ def test_any_text_comes_back_from_a_csv(
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL)
         writer.writerows([["text", "label"], *([text, "a"] for text in texts)])
-    assert list(read_labelled(path).texts) == [_newlines(t) for t in texts]
+    assert list(read_labelled(path, Columns()).texts) == [_newlines(t) for t in texts]
 
 
 def _newlines(text: str) -> str:
@@ -48,14 +48,14 @@ def test_a_missing_column_is_named_with_those_there(tmp_path: Path, text: str, l
     path = tmp_path / "t.csv"
     path.write_text("text,label\nx,a\n")
     with pytest.raises(InputError, match=r"'(words|intent)', but it has: text, label"):
-        read_labelled(path, text=text, label=label)
+        read_labelled(path, Columns(text=text, label=label))
 
 
 def test_an_unseen_label_is_named(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("text,label\nx,a\ny,c\n")
     with pytest.raises(InputError, match="'c'"):
-        read_labelled(path, names=("a", "b"))
+        read_labelled(path, Columns(), names=("a", "b"))
 
 
 @pytest.mark.parametrize("content", ["", "text,label\n"], ids=["empty", "header"])
@@ -63,14 +63,14 @@ def test_a_file_without_rows_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(content)
     with pytest.raises(InputError, match="a header line and rows"):
-        read_labelled(path)
+        read_labelled(path, Columns())
 
 
 def test_a_short_row_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("text,label\nx,a\ny\n")
     with pytest.raises(InputError, match="Every row"):
-        read_labelled(path)
+        read_labelled(path, Columns())
 
 
 def test_one_column_without_blanks(tmp_path: Path) -> None:
@@ -84,5 +84,5 @@ def test_a_document_of_any_length_is_read(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text(f"text,label\n{'word ' * 100_000},a\n")
     before = csv.field_size_limit()
-    assert len(read_labelled(path).texts[0]) == 500_000
+    assert len(read_labelled(path, Columns()).texts[0]) == 500_000
     assert csv.field_size_limit() == before
