@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,6 +137,8 @@ class PublicCorpus:
                 f"datasets must be installed to read the corpus {self.name}, but is not: "
                 "pip install 'fleetfit[corpora]'."
             ) from exc
+        for name in ("datasets", "huggingface_hub"):  # retries of a dead network, line by line
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         return datasets.load_dataset_builder(self.name, self.config)
 
     @contextmanager

@@ -110,6 +110,7 @@ class Pretraining:
             _groups(self.named, config.weight_decay), betas=(0.9, 0.98), fused=True
         )
         self.step = 0
+        self._saved: int | None = None
         placement.processes.check_same(
             "text, teacher, start and settings", (came_from, config), "give all the same command"
         )
@@ -178,7 +179,7 @@ class Pretraining:
     def take_step(self) -> dict[tuple[str, str], float]:
         """One optimizer step: (member, quantity) to its mean over the step's tokens.
 
-        Raises SurroundingsError where the gradient is not finite, after saving the state before.
+        Raises SurroundingsError where the gradient is not finite; the step is not taken.
         """
         rate = self.config.rate_at(self.step)
         for group in self.optimizer.param_groups:
@@ -193,13 +194,16 @@ class Pretraining:
         return losses
 
     def _stop(self, rate: float, losses: dict[tuple[str, str], float]) -> None:
-        """The step is not taken: what was learned before it is kept."""
-        self.save_state()
-        shown = {name: value for (name, quantity), value in losses.items() if quantity == "loss"}
+        """Weights are mostly ruined some steps before: the last saved state stays the last."""
+        totals = {name: value for (name, quantity), value in losses.items() if quantity == "loss"}
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in totals.items())
         setting = "head_learning_rate" if self.step < self.config.head_steps else "learning_rate"
+        kept = "no state was saved yet: begin again"
+        if self._saved is not None:
+            kept = f"the state of step {self._saved} is kept: go on from it"
         raise SurroundingsError(
-            f"Losses must stay finite, but step {self.step} at learning rate {rate:.2g} gave "
-            f"{shown}; the state before is kept: go on from it with a lower {setting}."
+            f"Losses and gradients must stay finite, but in step {self.step} at learning rate "
+            f"{rate:.2g} one did not ({shown}); {kept} with a lower {setting}."
         )
 
     def _accumulate(self) -> dict[tuple[str, str], float]:
@@ -263,6 +267,7 @@ class Pretraining:
         """Write the state; the first process does, for all."""
         if self.placement.processes.first:
             self._state.save(self.step)
+        self._saved = self.step
 
     def resume(self) -> bool:
         """Go on from the state where there is one; says whether there was.
@@ -274,7 +279,7 @@ class Pretraining:
         self.placement.processes.check_same(
             "state", step, "the run's directory must be one that all hosts see"
         )
-        self.step = step or 0
+        self._saved, self.step = step, step or 0
         return step is not None
 
 

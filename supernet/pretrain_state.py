@@ -108,8 +108,9 @@ class TrainingState:
         odd += [what for what, ours in self._came_from.items() if inputs.get(what) != ours]
         if odd:
             raise InputError(
-                f"{self._path} must come from the same {odd[0]}, but got others; give those of "
-                "the first start or another directory."
+                f"{self._path} must come from the same {', '.join(odd)}, but got others; give "
+                "those of the first start (recipe.toml there has its settings), or another "
+                "directory."
             )
 
     def _put(self, tensors: Mapping[str, Tensor]) -> None:

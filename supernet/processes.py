@@ -108,7 +108,9 @@ def device_of(name: str) -> torch.device:
     if name == "cpu" or (name == "auto" and not there):
         return torch.device("cpu")
     if not there:
-        raise SurroundingsError(f"{name!r} must be a GPU that torch can use, but it sees none.")
+        raise SurroundingsError(
+            f"{name!r} must be a GPU that torch can use, but it sees none; say cpu or auto."
+        )
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if ":" in name and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError(f"Each process must have its own GPU, but all got {name}; say cuda.")

@@ -31,7 +31,8 @@ def read_recipe(path: Path, defaults: PretrainConfig) -> PretrainConfig:
     try:
         return from_json(PretrainConfig, _merged(to_json(defaults), data))
     except InputError as exc:
-        raise InputError(f"{path} must be a recipe of pretraining: {exc}") from exc
+        said = str(exc).replace("PretrainConfig.", "")
+        raise InputError(f"{path} must be a recipe of pretraining: {said}") from exc
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 __all__ = ["mib", "ms", "percent", "progress", "result", "say", "shown_score", "table"]
 
@@ -39,19 +39,28 @@ def say(text: str) -> None:
     _console().print(text, soft_wrap=True)
 
 
-_NUMBER = re.compile(r"(-|[\d.,]+(e[+-]?\d+)? ?(us|ms|s|[KMG]iB|K|M|B|%|/s)?)?")
+_NUMBER = re.compile(r"(-|-?[\d.,]+(e[+-]?\d+)? ?(us|ms|s|[KMG]iB|K|M|B|%|/s)?)?")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table for a person; numbers are right-aligned on one line, no cell is cut."""
+    """A table for a person; numbers are right-aligned on one line, no cell is cut.
+
+    Headings are wrapped first, then cells that are no numbers.
+    """
+    console = _console()
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    cells = [max((len(row[i]) for row in rows), default=0) for i in range(len(columns))]
+    tight = [max(n, *map(len, c.split())) for n, c in zip(cells, columns, strict=True)]
+    loose = [max(n, len(c)) for n, c in zip(cells, columns, strict=True)]
+    room = console.width - 2 * len(columns) - 2  # beside padding and edges
+    all_fit, tight_fit = sum(loose) <= room, sum(tight) <= room
     for i, column in enumerate(columns):
         numbers = bool(rows) and all(_NUMBER.fullmatch(row[i]) for row in rows)
         justify: Literal["left", "right"] = "right" if numbers else "left"
-        grid.add_column(column, justify=justify, no_wrap=numbers, overflow="fold")
+        width = tight[i] if not all_fit and (numbers or tight_fit) else None
+        grid.add_column(column, justify=justify, width=width, overflow="fold")
     for row in rows:
         grid.add_row(*map(escape, row))
-    console = _console()
     console.print(f"[italic]{escape(title)}[/]", soft_wrap=True)
     console.print(grid)
 
@@ -76,21 +85,23 @@ def progress(what: str) -> Iterator[Report]:
     if not console.is_terminal or os.environ.get("RANK", "0") != "0":
         yield lambda done, total, note: None
         return
+    rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[note]}"),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=20, table_column=Column(no_wrap=True)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        TextColumn("[dim]{task.fields[note]}", table_column=rest),
     )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=console, expand=True) as bars:
         task = bars.add_task(what, total=None, note="")
 
         def report(done: int, total: int, note: str) -> None:
             bars.update(task, completed=done, total=total, note=note)
 
         yield report
+        bars.update(task, visible=bool(bars.tasks[0].total))  # nothing was to be done
 
 
 def ms(seconds: float | None) -> str:

@@ -62,7 +62,11 @@ def evaluate(
     ] = None,
     wikitext: Annotated[bool, typer.Option(help="Undo WikiText's escapes first.")] = False,
     teacher: Annotated[
-        Path | None, typer.Option(help="Supernet whose largest member is the source.")
+        Path | None,
+        typer.Option(
+            help="Supernet whose largest network the hidden states are compared with. Default: "
+            "this one."
+        ),
     ] = None,
     store: StoreUrl = "fleetfit.db",
     no_cache: Annotated[

@@ -79,6 +79,6 @@ def examples_of(loaded: Checkpoint, file: LabelledFile, size: int | None) -> Dat
     scores = TaskScores(loaded.supernet, task, encoded, batch_size=size or EXAMPLES_AT_ONCE)
     return Data(
         measures=(scores,),
-        taken=f"{len(examples)} examples of {record.name}",
+        taken=f"{len(examples)} examples of {file.path.name}",
         facts={"examples": len(examples), "task": record.name},
     )

@@ -152,6 +152,8 @@ def run(
             "run must be given a bundle with a classification head, but this one has "
             f"{loaded.manifest.architecture.head.kind}; use the session of load_bundle."
         )
+    if loaded.manifest.pairs and not pair:
+        raise InputError("run must be given the second text of each pair with --pair, but is not.")
     if loaded.manifest.labels:
         found = [dict(list(one.items())[:top]) for one in loaded.predict(text, pair or None)]
         shown = [", ".join(f"{label} {share:.1%}" for label, share in one.items()) for one in found]

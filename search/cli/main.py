@@ -70,8 +70,11 @@ def main(argv: list[str] | None = None) -> int:
         code = INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before)
-    if code == INTERRUPTED:
-        say("interrupted; profile, pretrain and evaluate go on from here, the others begin again.")
+    if code == INTERRUPTED and "RANK" not in os.environ:  # of several processes their parent says
+        say(
+            "interrupted; profile and evaluate go on from here, pretrain from its last state "
+            "(saved every minute), the others begin again."
+        )
     return code if isinstance(code, int) else 0
 
 

@@ -29,6 +29,7 @@ from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath, numbers_o
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
+    from supernet.network import EncoderNetwork
     from supernet.pretrain import Pretraining
     from supernet.pretrain_config import PretrainConfig
     from supernet.spaces import CheckpointConfig
@@ -112,7 +113,6 @@ def pretrain(
     from supernet.launch import launch
     from supernet.pretrain import Placement, Pretraining
     from supernet.processes import check_count, device_of, joined
-    from supernet.quality import source_network
 
     _check_unfinished(out)
     config = _config(
@@ -131,12 +131,10 @@ def pretrain(
     )
     start = checkpoint.load(supernet)
     licences = with_licence(start.config.licences, "training text", licence)
-    network = None
-    if teacher is not None:
-        teaching = teacher_of(teacher, start, fitted=config.fitted_teacher)
-        network = source_network(teaching.supernet)
-        licences = joined_licences(licences, teaching.config.licences)
-    trained = _told(start.config, config, licences)
+    network, its = _teacher(teacher, start, config)
+    licences = joined_licences(licences, its)
+    names = ", ".join([*(path.name for path in text or []), *(corpus or [])])
+    trained = _told(start.config, config, licences, names)
     with progress("reading text") as report:
         stream = documents_of(
             text,
@@ -166,6 +164,18 @@ def pretrain(
         if group.first:
             _keep(out / "supernet", start, trained, half=half)
             result({"supernet": str(out / "supernet"), "steps": run.step}, as_json=json)
+
+
+def _teacher(
+    path: Path | None, start: Checkpoint, config: PretrainConfig
+) -> tuple[EncoderNetwork | None, dict[str, str]]:
+    """The network that teaches, and its licences; none where it is the start's own source."""
+    from supernet.quality import source_network
+
+    if path is None:
+        return None, {}
+    teacher = teacher_of(path, start, fitted=config.fitted_teacher)
+    return source_network(teacher.supernet), teacher.config.licences
 
 
 def _started(processes: int) -> bool:
@@ -235,8 +245,8 @@ def _keep(out: Path, trained: Checkpoint, config: CheckpointConfig, *, half: boo
         like=(trained.tokenizer_path, trained.stream_order),
         dtype=torch.float16 if half else torch.float32,
     )
-    seen = config.provenance["tokens_seen"]
-    say(f"{escape(str(out))}: trained on {int(seen):,} tokens in all")
+    seen, before = (int(c.provenance.get("tokens_seen", "0")) for c in (config, trained.config))
+    say(f"{escape(str(out))}: trained on {seen - before:,} tokens here, {seen:,} in all")
 
 
 def _config(recipe: Path | None, options: dict[str, object]) -> PretrainConfig:
@@ -256,9 +266,9 @@ def _defaults() -> PretrainConfig:
 
 
 def _told(
-    before: CheckpointConfig, run: PretrainConfig, licences: dict[str, str]
+    before: CheckpointConfig, run: PretrainConfig, licences: dict[str, str], text: str
 ) -> CheckpointConfig:
-    """The configuration after a run: tokens add up.
+    """The configuration after a run: tokens and texts add up.
 
     Raises InputError for a supernet that carries a task: its head would no longer fit the body.
     """
@@ -272,6 +282,8 @@ def _told(
         "head_tokens": str(_count(before, "head_tokens") + run.head_tokens),
         "seed": str(run.seed),
     }
+    texts = [before.provenance.get("training text"), text]
+    facts["training text"] = "; ".join(name for name in dict.fromkeys(texts) if name)
     kept = {k: v for k, v in before.provenance.items() if not k.endswith(LOSSES)}
     return dataclasses.replace(
         before,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ from search.cli.console import say
 if TYPE_CHECKING:
     from supernet.tasks import EncodedParts, TaskSource
 
-__all__ = ["TaskOptions", "tell_cut"]
+__all__ = ["TaskOptions", "tell_cut", "tell_numbers"]
+
+_MANY_LABELS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +35,7 @@ class TaskOptions:
         """The task and its examples; raises InputError where options contradict each other."""
         from supernet import tasks
 
+        self._check_name()
         self._check()
         if self.task == "squad":
             return tasks.read_questions(self._need("train"), self.test)
@@ -59,7 +63,23 @@ class TaskOptions:
             unused = self.data
         if unused is not None:
             right = "--train" if self.task == "squad" else "--data"
-            raise InputError(f"--task {self.task} must be given {right} alone, but got {unused}.")
+            raise InputError(
+                f"--task {self.task} must be given {right} alone, but got {unused} too."
+            )
+
+    def _check_name(self) -> None:
+        from supernet.tasks import GLUE_TASKS
+
+        known = (*GLUE_TASKS, "squad")
+        if self.task is not None and self.task not in known:
+            plain = re.sub(r"\W|_", "", self.task).lower()
+            near = f"; perhaps {plain} is meant" if plain in known else ""
+            raise InputError(f"--task must be one of {', '.join(known)}, got {self.task!r}{near}.")
+        if self.task is None and self.train is not None and self.train.suffix == ".json":
+            raise InputError(
+                f"--train must be a CSV or TSV, but got {self.train}; for questions in SQuAD's "
+                "layout add --task squad."
+            )
 
     def _need(self, name: str) -> Path:
         found: Path | None = getattr(self, name)
@@ -74,9 +94,29 @@ def tell_cut(source: TaskSource, parts: EncodedParts, max_length: int) -> None:
     if not parts.cut:
         return
     if source.task.kind == "span":
-        how = "contexts are read in overlapping windows, questions cut at half of a row."
+        how = (
+            "contexts are read in overlapping windows (--max-length), questions cut at half of one."
+        )
     elif source.pairs:
         how = "the longer text of each pair is cut at its end (--max-length)."
     else:
         how = "they are cut at their end (--max-length)."
     say(f"{parts.cut} of {len(source)} examples are longer than {max_length} tokens: {how}")
+
+
+def tell_numbers(source: TaskSource) -> None:
+    """One line where labels look like numbers, yet are learned as classes."""
+    labels = source.task.labels
+    if len(labels) > _MANY_LABELS and all(_is_number(label) for label in labels):
+        say(
+            f"{len(labels)} labels look like numbers and are learned as classes; --regression "
+            "learns them as numbers."
+        )
+
+
+def _is_number(label: str) -> bool:
+    try:
+        float(label)
+    except ValueError:
+        return False
+    return True

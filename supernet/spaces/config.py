@@ -64,6 +64,12 @@ def is_checkpoint(path: Path) -> bool:
 def read_config(path: Path) -> CheckpointConfig:
     """The configuration of the checkpoint directory ``path``."""
     file = path / "config.json"
+    if not file.exists() and (path / "supernet" / "config.json").is_file():
+        raise InputError(
+            f"{path} must be a supernet, but is a run of pretrain; give {path}/supernet."
+        )
+    if not file.exists() and (path / "model.json").is_file():
+        raise InputError(f"{path} must be a supernet, but is one fine-tuned network.")
     text = read_text(file, "A checkpoint's config.json")
     try:
         return loads(CheckpointConfig, text)

@@ -65,17 +65,19 @@ def read_glue(name: str, folder: Path, *, test: Path | None = None) -> TaskSourc
     glue = _known(name)
     inside = folder / glue.folder
     place = inside if inside.is_dir() else folder
-    if not (place / "train.tsv").is_file() and not (place / "dev.tsv").is_file():
+    whole = name == "qnli" and not (place / "train.tsv").exists()
+    needed = ["dev.tsv"] if whole else ["train.tsv", *(["dev.tsv"] if test is None else [])]
+    if not all((place / file).is_file() for file in needed):
         raise InputError(
             f"{folder} must hold {glue.folder}/train.tsv and {glue.folder}/dev.tsv for {name}, but "
             "does not; give GLUE's folder."
         )
     groups = None
-    if name == "qnli" and not (place / "train.tsv").exists():
-        whole = _read(glue, place / "dev.tsv")
-        train, scored = split_groups(whole, whole.texts, share=HELD_OUT, seed=0)
+    if whole:
+        read = _read(glue, place / "dev.tsv")
+        train, scored = split_groups(read, read.texts, share=HELD_OUT, seed=0)
         if test is not None:
-            train, scored = whole, _read(glue, test)
+            train, scored = read, _read(glue, test)
     else:
         train = _read(glue, place / "train.tsv")
         scored = _read(glue, place / "dev.tsv" if test is None else test)

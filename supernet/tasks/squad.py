@@ -82,7 +82,7 @@ def read_squad(path: Path) -> Questions:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as exc:
-        raise InputError(f"{path} must be JSON in SQuAD's layout, but is not: {exc}.") from exc
+        raise InputError(f"{path} must be JSON in SQuAD's layout, but is no JSON.") from exc
     try:
         items = tuple(_questions(data))
     except InputError as exc:

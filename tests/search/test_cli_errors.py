@@ -268,7 +268,7 @@ def test_numbers_out_of_range_are_refused_by_name(
         (("--batch-tokens", 15, "--seq-lens", "16,8"), "fit into the tokens of a step"),
         (("--seq-lens", "16,2"), "at least 3 tokens"),
         (("--seq-lens", "64"), "at most the model's 40 positions"),
-        (("--seq-lens", "16", "--learning-rate", "nan"), "above 0 and finite"),
+        (("--seq-lens", "16", "--learning-rate", "nan"), "must hold, and finite"),
         (("--seq-lens", "16", "--masked-lm-weight", "-1"), "Loss weights must be >= 0"),
     ],
 )
@@ -423,3 +423,25 @@ def test_a_fitted_teacher_must_have_the_same_vocabulary(
     assert "must have the supernet's vocabulary" in said
     assert "[unused" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_no_supernet_is_named_for_what_it_is(
+    supernet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, model = tmp_path / "run", tmp_path / "model"
+    run.mkdir()
+    model.mkdir()
+    (run / "supernet").symlink_to(supernet)
+    (model / "model.json").write_text("{}")
+    (tmp_path / "t.csv").write_text("text,label\na,x\nb,y\n")
+    words = ("--train", tmp_path / "t.csv")
+    said = refused(capsys, 2, "finetune", run, tmp_path / "out", *words)
+    assert f"is a run of pretrain; give {run}/supernet" in said
+    said = refused(capsys, 2, "finetune", model, tmp_path / "out", *words)
+    assert "is one fine-tuned network" in said
+    said = refused(capsys, 2, "finetune", supernet, tmp_path / "out", *words, "--teacher", supernet)
+    assert "fine-tune its largest network alone" in said
+    said = refused(capsys, 2, "finetune", supernet, tmp_path / "out", *words, "--max-length", 9999)
+    assert "`max_length <= " in said
+    said = refused(capsys, 2, "finetune", supernet, tmp_path / "out", *words, "--architecture", "x")
+    assert "largest, smallest or a JSON file, but got 'x'" in said

@@ -57,7 +57,7 @@ def test_pairs_go_from_a_table_to_an_answer(
     asked = ("my cat", "--pair", "the mat")
     (answer,) = fleetfit(capsys, "run", bundle, *asked)["answers"]
     assert answer == load_bundle(bundle).predict(["my cat"], ["the mat"])[0]
-    assert "given pairs of texts" in refused(capsys, 2, "run", bundle, "my cat")
+    assert "second text of each pair with --pair" in refused(capsys, 2, "run", bundle, "my cat")
 
 
 def test_numbers_go_from_a_table_to_an_answer(
@@ -193,7 +193,9 @@ def test_a_teacher_is_written_down_and_one_of_other_labels_refused(
         (("--task", "stsb", "--data", ".", "--regression"), "leave out --text-column"),
         (("--task", "sst2", "--data", ".", "--label-column", "y"), "leave out --text-column"),
         (("--train", "t.csv", "--random-members", "2"), "--random-members must come with --super"),
-        (("--task", "mnli", "--data", "."), "but got 'mnli'"),
+        (("--task", "mnli", "--data", "."), "--task must be one of sst2, cola, "),
+        (("--task", "SST-2", "--data", "."), "got 'SST-2'; perhaps sst2 is meant"),
+        (("--train", "train-v1.1.json"), "add --task squad"),
     ],
     ids=str,
 )

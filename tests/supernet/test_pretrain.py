@@ -241,16 +241,32 @@ def state_metadata(path: Path) -> dict[str, str]:
     return metadata
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_step(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:
     """Rates so high that weights leave the range of numbers; a lower one goes on from there."""
-    config = dataclasses.replace(CONFIG, tokens=200 * 64, learning_rate=1e38, weight_decay=0.0)
-    run = start(tmp_path, config)
-    with pytest.raises(SurroundingsError, match=r"step \d+ at learning rate .*e\+.* lower rate"):
-        run.run()
-    lower = start(tmp_path, dataclasses.replace(config, learning_rate=1e-4))
+    config = dataclasses.replace(CONFIG, tokens=50 * 64, weight_decay=0.0)
+    high = dataclasses.replace(config, learning_rate=1e38)
+    start(tmp_path / "whole", config).run()
+    run = tmp_path / "run"
+    start(run, config).run(until=4)
+    again = start(run, high)
+    assert again.resume()
+    said = r"in step \d+ at learning rate .*e\+.* state of step 4 is kept.* lower learning_rate\."
+    with pytest.raises(SurroundingsError, match=said):
+        again.run()
+    lower = start(run, config)
     assert lower.resume()
-    assert 2 < lower.step == run.step < config.steps
-    assert sorted(p.name for p in tmp_path.iterdir()) == KEPT
+    assert lower.step == 4
+    lower.run()
+    kept, wanted = (load_file(p / "state.safetensors") for p in (run, tmp_path / "whole"))
+    assert all(torch.equal(kept[name], value) for name, value in wanted.items())
+    assert sorted(p.name for p in run.iterdir()) == KEPT
+
+
+def test_before_the_first_saved_state_a_run_begins_again(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, head_learning_rate=1e38, head_tokens=50 * 64)
+    with pytest.raises(SurroundingsError, match=r"no state was saved .* lower head_learning_rate"):
+        start(tmp_path, config).run()
+    assert not start(tmp_path, CONFIG).resume()
 
 
 def test_a_state_that_cannot_be_written_leaves_the_one_before(
@@ -446,5 +462,7 @@ def test_another_mix_is_refused(tmp_path: Path) -> None:
     ids=str,
 )
 def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"Tokens and|Sequences must|The seed|`clip|The warmup"):
+    with pytest.raises(
+        InputError, match=r"`(head_)?\w+ >=? 0` must|Sequences must|The seed|The warmup"
+    ):
         dataclasses.replace(CONFIG, **change)
