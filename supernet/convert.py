@@ -178,7 +178,7 @@ def convert(
     about = about or About()
     tell = progress or (lambda done, total, note: None)
     arch = source.architecture
-    choices = about.choices or ElasticChoices.scaled_to(arch)
+    choices = about.choices or ElasticChoices.paying(arch)
     space = build_space(arch, choices)
     tell(1, 4, "reading text")
     stream = read_tokens(text, load_tokenizer(source.tokenizer_path), limit=16 * 126)

@@ -50,7 +50,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     console = _console()
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     cells = [max((len(row[i]) for row in rows), default=0) for i in range(len(columns))]
-    tight = [max(n, *map(len, c.split())) for n, c in zip(cells, columns, strict=True)]
+    tight = [max([n, *map(len, c.split())]) for n, c in zip(cells, columns, strict=True)]
     loose = [max(n, len(c)) for n, c in zip(cells, columns, strict=True)]
     room = console.width - 2 * len(columns) - 2  # beside padding and edges
     all_fit, tight_fit = sum(loose) <= room, sum(tight) <= room

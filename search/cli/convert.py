@@ -15,7 +15,7 @@ from fleetfit.files import check_new
 from search.cli.console import progress, result, say
 from search.cli.corpus import Texts
 from search.cli.options import AsJson, numbers_of
-from supernet.spaces import CHOICES, Choices, read_config
+from supernet.spaces import CHOICES, Choices, default_choices, read_config
 
 __all__ = ["convert"]
 
@@ -70,7 +70,7 @@ def convert(
     with progress("converting") as report:
         report(0, 4, "reading the checkpoint")
         read = read_source(source)
-        scaled: Any = chosen.scaled_to(read.architecture)
+        scaled: Any = default_choices(chosen, read.architecture)
         about = About(
             choices=dataclasses.replace(scaled, **changed),
             licences={"weights": licence},

@@ -13,7 +13,14 @@ from supernet.spaces.generators import (
     shape_members,
     shape_widths,
 )
-from supernet.spaces.registry import CHOICES, Choices, SpaceName, build_space, name_of_space
+from supernet.spaces.registry import (
+    CHOICES,
+    Choices,
+    SpaceName,
+    build_space,
+    default_choices,
+    name_of_space,
+)
 from supernet.spaces.supershaper import SuperShaperChoices, SuperShaperSpace
 from supernet.spaces.task_record import CORRELATIONS, METRICS, MemberScores, TaskRecord
 
@@ -38,6 +45,7 @@ __all__ = [
     "SuperShaperSpace",
     "TaskRecord",
     "build_space",
+    "default_choices",
     "fast_members",
     "is_checkpoint",
     "is_fast",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class ElasticChoices:
 
     @classmethod
     def scaled_to(cls, source: Architecture) -> ElasticChoices:
-        """The default choices for a source model (design: thirds of heads, eighths of width...).
+        """Every dimension elastic (design: thirds of heads, eighths of width...).
 
         Widths and ffn sizes are rounded to multiples of 16 and never exceed the source's.
         """
@@ -57,6 +57,20 @@ class ElasticChoices:
             widths=widths,
             heads=tuple(sorted({max(1, round(heads * k / 6)) for k in (2, 3, 4, 6)})),
             ffns=_rounded((ffn * k / 4 for k in range(1, 5)), ffn),
+        )
+
+    @classmethod
+    def paying(cls, source: Architecture) -> ElasticChoices:
+        """What ``convert`` takes: the dimensions that paid in training (docs/experiments.md).
+
+        Depth from a third of the source's, embedding width and ffn; width and heads are fixed.
+        """
+        depth, every = len(source.layers), cls.scaled_to(source)
+        return replace(
+            every,
+            depths=tuple(range(-(-depth // 3), depth + 1)),
+            widths=every.widths[-1:],
+            heads=every.heads[-1:],
         )
 
 
@@ -90,7 +104,7 @@ class ElasticSpace(SearchSpace):
 
     @classmethod
     def of(cls, source: Architecture) -> ElasticSpace:
-        """The default space of a source model."""
+        """The space of a source model with every dimension elastic."""
         return cls(source=source, choices=ElasticChoices.scaled_to(source))
 
     @property

@@ -10,7 +10,7 @@ from supernet.spaces.base import SearchSpace
 from supernet.spaces.elastic import ElasticChoices, ElasticSpace
 from supernet.spaces.supershaper import SuperShaperChoices, SuperShaperSpace
 
-__all__ = ["CHOICES", "Choices", "SpaceName", "build_space", "name_of_space"]
+__all__ = ["CHOICES", "Choices", "SpaceName", "build_space", "default_choices", "name_of_space"]
 
 SpaceName = Literal["elastic", "supershaper", "autotinybert"]
 Choices = ElasticChoices | SuperShaperChoices | AutoTinyBertChoices
@@ -20,7 +20,12 @@ CHOICES: Final[dict[SpaceName, type[Choices]]] = {
     "supershaper": SuperShaperChoices,
     "autotinybert": AutoTinyBertChoices,
 }
-"""The choices of each space; ``scaled_to`` gives its default ones for a source."""
+"""The choices of each space; ``scaled_to`` gives those with every dimension for a source."""
+
+
+def default_choices(kind: type[Choices], source: Architecture) -> Choices:
+    """What ``convert`` takes for a source: of the elastic space the dimensions that paid."""
+    return kind.paying(source) if kind is ElasticChoices else kind.scaled_to(source)
 
 
 def name_of_space(choices: Choices) -> SpaceName:

@@ -76,11 +76,12 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def supernet(bert: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint, converted by the command line."""
+    """The checkpoint, converted by the command line, every dimension elastic."""
     from search.cli import main
 
     path = tmp_path_factory.mktemp("supernet") / "supernet"
-    assert main(["convert", str(bert), str(path), "--text", str(corpus)]) == 0
+    every = ["--depths", "2,3", "--widths", "16,32", "--heads", "1,2,3,4"]
+    assert main(["convert", str(bert), str(path), "--text", str(corpus), *every]) == 0
     return path
 
 

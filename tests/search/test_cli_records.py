@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from search.cli.corpus import joined_licences, with_licence
-from supernet.spaces import read_config
+from supernet.spaces import CHOICES, default_choices, read_config
 from supernet.task_model import read_task_model
 from tests.search.cli_fakes import contents, fleetfit, refused
 from tests.supernet.tiny import edit_json
@@ -91,6 +91,7 @@ def test_a_conversion_makes_the_space_it_is_asked_for(
     made = fleetfit(capsys, *words, "--space", space)
     config = read_config(tmp_path / "out")
     assert (config.space_name, made["size"]) == (space, config.space.size)
+    assert config.choices == default_choices(CHOICES[config.space_name], config.source)
 
 
 def test_learning_tells_each_metric(

@@ -36,7 +36,18 @@ def test_choices_scaled_to_minilm_as_in_the_design_section_4() -> None:
     )
 
 
-def test_size_of_the_default_space_by_hand() -> None:
+def test_the_default_of_convert_has_the_dimensions_that_paid() -> None:
+    assert ElasticChoices.paying(minilm()) == ElasticChoices(
+        depths=(2, 3, 4, 5, 6),
+        embedding_widths=(192, 240, 288, 336, 384),
+        widths=(384,),
+        heads=(12,),
+        ffns=(384, 768, 1152, 1536),
+    )
+    assert ElasticChoices.paying(source(depth=1)).depths == (1,)
+
+
+def test_size_of_the_space_of_every_dimension_by_hand() -> None:
     # 5 embedding widths, 5 x 4 x 4 = 80 layers, depths 3 to 6
     assert ElasticSpace.of(minilm()).size == 5 * (80**3 + 80**4 + 80**5 + 80**6)
 
