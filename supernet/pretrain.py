@@ -233,10 +233,11 @@ class Pretraining:
         members = config.sampling.members(self.supernet.space, seed=config.seed, step=self.step)
         with self._autocast():
             lesson = self.objective.teach(example.batch)
+        shares = config.sampling.shares(members)
         for i, (name, arch) in enumerate(members.items()):
             final = last and i == len(members) - 1
             given = (arch, example, lesson)
-            loss, parts, logits = self._backward(given, share=1 / len(members), last=final)
+            loss, parts, logits = self._backward(given, share=shares[name], last=final)
             found |= _figures(name, loss, parts)
             if name == "largest":
                 lesson = self.objective.told(lesson, example, logits)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -19,7 +21,7 @@ _STREAM = 1  # apart from the batch's draws, which follow (seed, step) alone
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How the members of a step are chosen; their gradients are averaged into one update."""
+    """How the members of a step are chosen; the mean of their gradients is one update."""
 
     strategy: Literal["sandwich", "single_path", "batch_wise"] = "sandwich"
     """sandwich: the largest, the smallest and random ones (Yu & Huang 2019, sandwich rule);
@@ -30,6 +32,10 @@ class Sampling:
     ends_every: int = 1
     """The sandwich has its largest and smallest in every n-th step; with more random members
     in each the same cost reaches more of the space, and the ends still do not drift.
+    """
+    largest_weight: float = 1.0
+    """Of the largest's loss against that of each other member of its step: what the others learn
+    pulls it away from the source.
     """
     distribution: Literal["space", "independent"] = "space"
     """space: the space's own ``sample``, whose members lie near the useful front; independent:
@@ -56,6 +62,11 @@ class Sampling:
                 f"but got {self.ends_every}."
             )
 
+        if not 0 < self.largest_weight < math.inf:
+            raise InputError(
+                f"`largest_weight > 0` must hold, and finite, but got {self.largest_weight}."
+            )
+
     @property
     def always_largest(self) -> bool:
         """Whether every step has the largest member."""
@@ -76,6 +87,12 @@ class Sampling:
         if self.strategy == "sandwich" and step % self.ends_every == 0:
             return {"largest": space.largest(), "smallest": space.smallest(), **drawn}
         return drawn
+
+    def shares(self, names: Iterable[str]) -> dict[str, float]:
+        """What part of a step's gradient is of each of its members; they sum to 1."""
+        weights = {name: self.largest_weight if name == "largest" else 1.0 for name in names}
+        total = sum(weights.values())
+        return {name: weight / total for name, weight in weights.items()}
 
     def _draw(self, space: SearchSpace, rng: np.random.Generator) -> Architecture:
         match self.distribution:

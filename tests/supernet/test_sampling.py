@@ -121,3 +121,17 @@ def test_the_ends_may_come_now_and_then_only() -> None:
 def test_ends_that_cannot_be_left_out_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="ends_every >= 1"):
         Sampling(**given)
+
+
+def test_shares_of_a_step_by_hand() -> None:
+    names = ("largest", "smallest", "random0")
+    assert Sampling().shares(names) == {name: 1 / 3 for name in names}
+    heavy = Sampling(largest_weight=4.0)
+    assert heavy.shares(names) == {"largest": 4 / 6, "smallest": 1 / 6, "random0": 1 / 6}
+    assert heavy.shares(("random0", "random1")) == {"random0": 0.5, "random1": 0.5}
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_weight_of_the_largest_is_positive(weight: float) -> None:
+    with pytest.raises(InputError, match="largest_weight > 0"):
+        Sampling(largest_weight=weight)
