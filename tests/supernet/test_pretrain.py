@@ -383,18 +383,27 @@ def test_the_strategy_says_which_members_a_step_trains(
     assert {row["name"] for row in losses(tmp_path)} == names
 
 
-def test_gradients_of_the_members_of_a_step_are_averaged(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sampling", "shares"),
+    [
+        (Sampling(strategy="batch_wise", random_members=2), (1 / 2, 1 / 2)),
+        (Sampling(largest_weight=4.0), (4 / 6, 1 / 6, 1 / 6)),
+    ],
+)
+def test_gradients_of_the_members_of_a_step_are_averaged(
+    tmp_path: Path, sampling: Sampling, shares: tuple[float, ...]
+) -> None:
     """Against each member alone, from the same weights."""
-    config = dataclasses.replace(CONFIG, head_tokens=0, clip=1e9, **KINDS["batch_wise"])
+    config = dataclasses.replace(CONFIG, head_tokens=0, clip=1e9, sampling=sampling)
     run = start(tmp_path, config)
     run.run(until=1)
     together = {n: p.grad for n, p in run.named.items() if p.grad is not None}
     alone = start(tmp_path / "alone", config)
     members = config.sampling.members(alone.supernet.space, seed=0, step=0)
     example = alone._batches.example(0)
-    for arch in members.values():
+    for arch, share in zip(members.values(), shares, strict=True):
         loss, _, _ = alone.objective(arch, example, alone.objective.teach(example.batch))
-        (loss / 2).backward()
+        (loss * share).backward()
     for name, gradient in together.items():
         own = alone.named[name].grad
         assert own is not None
