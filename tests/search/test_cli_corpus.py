@@ -33,9 +33,16 @@ def test_a_corpus_by_name_trains_like_the_same_text(
     for name, words in runs.items():
         column = ("--corpus-column", "words")
         fleetfit(capsys, "pretrain", supernet, tmp_path / name, *SHORT, *words, *column)
-    trained = [contents(tmp_path / name / "supernet") for name in runs]
+    trained = [
+        {Path(name).name: data for name, data in contents(tmp_path / run / "supernet").items()}
+        for run in runs
+    ]
     assert len(trained[0]) == 3
-    assert list(trained[0].values()) == list(trained[1].values())
+    told = [json.loads(files.pop("config.json")) for files in trained]
+    texts = [config["provenance"].pop("training text") for config in told]
+    assert texts == ["documents.txt", f"{folder}::validation"]
+    assert told[0] == told[1]
+    assert trained[0] == trained[1]
 
 
 def test_tokenised_text_is_kept_where_told_and_used_again(
@@ -46,7 +53,7 @@ def test_tokenised_text_is_kept_where_told_and_used_again(
     fleetfit(capsys, "pretrain", supernet, tmp_path / "first", *words)
     before = {path: path.stat().st_mtime_ns for path in kept.rglob("*")}
     assert sorted(path.name for path in before if path.is_file()) == [
-        "00000.ends.npy", "00000.json", "00000.tokens.npy", "index.json"
+        ".lock", "00000.ends.npy", "00000.json", "00000.tokens.npy", "index.json"
     ]  # fmt: skip
     fleetfit(capsys, "pretrain", supernet, tmp_path / "second", *words)
     assert before == {path: path.stat().st_mtime_ns for path in kept.rglob("*")}
