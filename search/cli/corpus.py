@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +25,7 @@ __all__ = [
     "TrainTexts",
     "documents_of",
     "joined_licences",
+    "names_of",
     "read_architecture",
     "special_ids",
     "stream_of",
@@ -141,6 +142,16 @@ def documents_of(
     folder = cache_folder() if cache is None else cache
     tokens = TokenCache(folder, load_tokenizer(loaded.tokenizer_path))
     return tokens.stream(sources, limit=limit, progress=report)
+
+
+def names_of(texts: Sequence[Path] | None, corpora: Sequence[str] | None) -> str:
+    """What a supernet's record calls them: files and folders without the place where they are."""
+
+    def name_of(corpus: str) -> str:
+        here = Path(corpus.partition(":")[0]).exists()
+        return Path(corpus).name if here else corpus
+
+    return ", ".join([*(path.name for path in texts or []), *map(name_of, corpora or [])])
 
 
 def with_licence(licences: Mapping[str, str], what: str, licence: str) -> dict[str, str]:

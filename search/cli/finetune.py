@@ -14,7 +14,7 @@ from search.cli.corpus import read_architecture, with_licence
 from search.cli.finetune_options import MemberOptions, TeacherOptions
 from search.cli.finetune_supernet import Course, finetune_members
 from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath
-from search.cli.task_source import TaskOptions, tell_cut, tell_numbers
+from search.cli.task_source import TaskOptions, tell
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
@@ -154,8 +154,7 @@ def finetune(
     body = read_architecture(architecture, loaded)
     told = teaching.read(source, tokenizer)
     parts = source.encoded(tokenizer, length, share=dev_share, seed=seed)
-    tell_cut(source, parts, length)
-    tell_numbers(source)
+    tell(source, parts, length)
     facts = {"supernet": loaded.sha256[:16], "finetune_seed": str(seed)}
     course = Course(
         loaded=loaded,

@@ -21,6 +21,7 @@ from search.cli.corpus import (
     TrainTexts,
     documents_of,
     joined_licences,
+    names_of,
     special_ids,
     teacher_of,
     with_licence,
@@ -133,8 +134,7 @@ def pretrain(
     licences = with_licence(start.config.licences, "training text", licence)
     network, its = _teacher(teacher, start, config)
     licences = joined_licences(licences, its)
-    names = ", ".join([*(path.name for path in text or []), *(corpus or [])])
-    trained = _told(start.config, config, licences, names)
+    trained = _told(start.config, config, licences, names_of(text, corpus))
     with progress("reading text") as report:
         stream = documents_of(
             text,

@@ -13,7 +13,7 @@ from search.cli.console import say
 if TYPE_CHECKING:
     from supernet.tasks import EncodedParts, TaskSource
 
-__all__ = ["TaskOptions", "tell_cut", "tell_numbers"]
+__all__ = ["TaskOptions", "tell"]
 
 _MANY_LABELS = 10
 
@@ -89,8 +89,18 @@ class TaskOptions:
         return found
 
 
-def tell_cut(source: TaskSource, parts: EncodedParts, max_length: int) -> None:
-    """One line where texts did not fit."""
+def tell(source: TaskSource, parts: EncodedParts, max_length: int) -> None:
+    """One line for each thing that a user might not expect of the examples."""
+    _tell_cut(source, parts, max_length)
+    _tell_numbers(source)
+    if source.held_out:
+        say(
+            f"{len(source.test)} of {len(source)} examples are kept apart as test: there is no "
+            "file for it."
+        )
+
+
+def _tell_cut(source: TaskSource, parts: EncodedParts, max_length: int) -> None:
     if not parts.cut:
         return
     if source.task.kind == "span":
@@ -104,8 +114,7 @@ def tell_cut(source: TaskSource, parts: EncodedParts, max_length: int) -> None:
     say(f"{parts.cut} of {len(source)} examples are longer than {max_length} tokens: {how}")
 
 
-def tell_numbers(source: TaskSource) -> None:
-    """One line where labels look like numbers, yet are learned as classes."""
+def _tell_numbers(source: TaskSource) -> None:
     labels = source.task.labels
     if len(labels) > _MANY_LABELS and all(_is_number(label) for label in labels):
         say(

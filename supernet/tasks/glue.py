@@ -90,6 +90,7 @@ def read_glue(name: str, folder: Path, *, test: Path | None = None) -> TaskSourc
         test=scored,
         groups=groups,
         pairs=glue.columns.pair is not None,
+        held_out=whole and test is None,
     )
 
 

@@ -53,6 +53,8 @@ class TaskSource:
     """Of each example to learn from: those of a group stay together. None: each for itself."""
     pairs: bool = False
     """Whether each example is two texts."""
+    held_out: bool = False
+    """Whether the test examples were a part of the file to learn from."""
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -134,4 +136,5 @@ def read_questions(train: Path, test: Path | None) -> TaskSource:
         test=scored,
         groups=learned.articles,
         pairs=True,
+        held_out=test is None,
     )

@@ -40,7 +40,7 @@ def test_a_corpus_by_name_trains_like_the_same_text(
     assert len(trained[0]) == 3
     told = [json.loads(files.pop("config.json")) for files in trained]
     texts = [config["provenance"].pop("training text") for config in told]
-    assert texts == ["documents.txt", f"{folder}::validation"]
+    assert texts == ["documents.txt", "corpus::validation"]
     assert told[0] == told[1]
     assert trained[0] == trained[1]
 

@@ -210,7 +210,7 @@ def test_options_that_contradict_each_other_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_texts_that_are_cut_are_counted_in_one_line(
+def test_cut_texts_and_a_test_part_are_told_in_one_line_each(
     supernet: Path,
     labelled: Path,
     pairs: Path,
@@ -218,12 +218,12 @@ def test_texts_that_are_cut_are_counted_in_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def told(*words: object) -> str:
+    def told(*words: object, about: str = "tokens: ") -> str:
         place = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
         short = ("--epochs", "1", "--architecture", "smallest")
         assert main([*map(str, ("finetune", supernet, place, *words)), *short]) == 0
-        (line,) = [x for x in capsys.readouterr().err.splitlines() if "tokens: " in x]
-        return line
+        lines = [x for x in capsys.readouterr().err.splitlines() if about in x]
+        return "\n".join(lines)
 
     said = told("--train", labelled, "--max-length", 5)
     assert said == "40 of 40 examples are longer than 5 tokens: they are cut at their end " + (
@@ -234,3 +234,7 @@ def test_texts_that_are_cut_are_counted_in_one_line(
     )
     squad = ("--task", "squad", "--train", questions, "--test", questions)
     assert "16 of 16 examples" in told(*squad, "--max-length", 12)
+    assert not told(*squad, about="kept apart")
+    assert told(*squad[:-2], about="kept apart") == (
+        "2 of 8 examples are kept apart as test: there is no file for it."
+    )

@@ -94,6 +94,7 @@ def test_qnli_without_a_train_file_is_split_by_question(tmp_path: Path) -> None:
     assert [len(set(p.texts)) for p in parts] == [12, 4, 4]
     assert [len(p) for p in parts] == [36, 12, 12]
     assert len(set().union(*(p.texts for p in parts))) == 20
+    assert source.held_out
     assert read_glue("qnli", tmp_path).test == source.test
 
 
