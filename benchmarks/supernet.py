@@ -26,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from statistics import mean
 from typing import Any, Final
@@ -47,6 +48,7 @@ from supernet.importance import reorder_stream
 from supernet.network import EncoderNetwork
 from supernet.processes import device_of
 from supernet.quality import HiddenLoss, sentences, windows
+from supernet.spaces import SearchSpace
 from supernet.tasks import (
     Columns,
     EncodedParts,
@@ -109,9 +111,8 @@ class Bench:
         self.mine: Kept = self.read()
         self.tokenizer = checkpoint.load_tokenizer(self.loaded.tokenizer_path)
         space = self.loaded.supernet.space
-        rng = np.random.default_rng(30)
-        self.random = {f"random{i:02d}": space.sample(rng) for i in range(RANDOM)}
         self.named = named_members(space)
+        self.random = others(space, {arch.id for arch in self.named.values()})
         inner = [name for name in self.named if name != "largest"]
         self.five = tuple([*inner, *self.random][:5])
         """Taken from the task-trained supernet, and fine-tuned alone."""
@@ -274,6 +275,14 @@ class Bench:
         own = [f"- / {shown(self.mine.get(f'{task}/source'))}" for task in self.tasks.values()]
         table.add_row("source", "before any training of the supernet", "0", "-", "0", *own)
         return table
+
+
+def others(space: SearchSpace, known: set[str]) -> dict[str, Architecture]:
+    """30 random members, all different and none of ``known``; fewer in a space of few."""
+    rng = np.random.default_rng(30)
+    drawn = (space.sample(rng) for _ in range(100 * RANDOM))
+    new = {arch.id: arch for arch in drawn if arch.id not in known}
+    return {f"random{i:02d}": arch for i, arch in enumerate(islice(new.values(), RANDOM))}
 
 
 def task_of(name: str, sentences_of_sst2: int) -> TaskSource:

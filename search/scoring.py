@@ -82,7 +82,7 @@ def read_examples(file: LabelledFile, model: TaskModel | TaskRecord) -> Any:
     """
     from supernet import tasks
 
-    if model.kind == "span":
+    if model.kind == "span" and file.task in (None, "squad"):
         return tasks.read_squad(file.path)
     if file.task is not None:
         data = tasks.read_glue_file(file.task, file.path)
@@ -92,10 +92,11 @@ def read_examples(file: LabelledFile, model: TaskModel | TaskRecord) -> Any:
             data = tasks.read_numbered(file.path, columns)
         else:
             data = tasks.read_labelled(file.path, columns, names=model.labels)
-    if isinstance(data, tasks.NumberedTexts) != (model.kind == "regression"):
+    kind = "regression" if isinstance(data, tasks.NumberedTexts) else "classification"
+    if kind != model.kind or getattr(data, "names", ()) != model.labels:
         raise InputError(
-            f"{file.path} must be of the kind of task that was learned, {model.kind}, but the task "
-            f"{file.task} is of another; name the columns or another --task."
+            f"{file.path} must be of the kind of task that was learned, {model.kind}, with its "
+            f"labels, but the task {file.task} is another; name the columns or another --task."
         )
     if (data.pairs is not None) != model.pairs:
         wanted = "pairs of texts" if model.pairs else "single texts"

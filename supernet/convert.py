@@ -157,7 +157,7 @@ class About:
     """What the configuration of a converted checkpoint says beside its sizes."""
 
     choices: Choices | None = None
-    """They name the space; those of the elastic one scaled to the source where not given."""
+    """They name the space; those of the elastic one that paid where not given."""
     licences: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, str] = field(default_factory=dict)
 

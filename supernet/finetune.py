@@ -49,10 +49,15 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         """Counts and rates are positive."""
-        if min(self.epochs, self.batch_size, self.patience) < 1:
-            raise InputError("Epochs, batch size and patience must be >= 1.")
-        if not 0 < self.learning_rate < math.inf or not 0 <= self.dropout < 1:
-            raise InputError("`learning_rate > 0` (finite) and `0 <= dropout < 1` must hold.")
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise InputError(f"`{name} >= 1` must hold, but got {getattr(self, name)}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(
+                f"`learning_rate > 0` must hold, and finite, but got {self.learning_rate}."
+            )
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"`0 <= dropout < 1` must hold, but got {self.dropout}.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +97,10 @@ class Lesson:
     def __post_init__(self) -> None:
         """Both parts hold examples."""
         if not len(self.train) or not len(self.dev):
-            raise InputError("A training part and a dev part must hold examples, but one is empty.")
+            raise InputError(
+                "A training part and a dev part must hold examples, but they have "
+                f"{len(self.train)} and {len(self.dev)}; give more of them."
+            )
 
     def check(self, arch: Architecture) -> None:
         """Raise InputError where ``arch`` or the teacher does not fit the task and its texts."""

@@ -28,7 +28,7 @@ def launch(command: Sequence[str], *, count: int) -> None:
     """
     if count < 2:
         raise InputError(f"`processes >= 2` must hold to start several, but got {count}.")
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _usable_cores() // count)))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
@@ -51,6 +51,13 @@ def launch(command: Sequence[str], *, count: int) -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _usable_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # Linux has it, others may not
+        return os.cpu_count() or 1
 
 
 def failed(codes: Mapping[int, tuple[int, int]], count: int) -> FleetfitError:

@@ -147,7 +147,8 @@ class Objective(nn.Module):
     ) -> tuple[Tensor, Losses, Tensor | None]:
         """The loss of a member, its parts, and its logits at the positions to predict, if any.
 
-        Without an architecture and a lesson: the masked-LM head alone, on the source's states.
+        Without an architecture and a lesson: the masked-LM head alone, on the largest member's
+        states.
         """
         if arch is None or lesson is None:
             return self._head(example)
@@ -186,18 +187,12 @@ class Objective(nn.Module):
 
     def _head(self, example: Example) -> tuple[Tensor, Losses, Tensor | None]:
         assert example.chosen is not None
-        states, largest = self._source_states(example.batch), self.supernet.space.largest()
+        largest = self.supernet.space.largest()
+        with torch.no_grad():
+            states = self.supernet(example.batch, largest).hidden
         logits = self.logits(largest, states, example.chosen)
         loss = masked_lm_loss(logits, example.clean[example.chosen]) * example.chosen_weight
         return loss, {"masked_lm": loss.detach()}, logits
-
-    def _source_states(self, batch: Batch) -> Tensor:
-        """Last hidden states of the source, batch x seq x width, before its body has trained."""
-        with torch.no_grad():
-            if self.teacher.fit:  # the teacher is another model
-                output: Output = self.supernet(batch, self.supernet.space.largest())
-                return output.hidden
-            return self.teacher(batch).hidden
 
     def logits(self, arch: Architecture, hidden: Tensor, chosen: Tensor) -> Tensor:
         """Predictions of a member at ``chosen`` (bool, batch x seq), positions x vocab."""

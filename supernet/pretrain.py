@@ -97,11 +97,14 @@ class Pretraining:
             "teacher": digest_of_tensors(self.teacher.named_weights()),
             "starting weights": digest_of_tensors(supernet.tensors()),
         }
-        device = placement.device
-        supernet.to(device)
-        frozen.to(device)
-        sample = self._batches.sample().to(device)
-        self.objective = Objective(supernet, frozen, config.losses, sample=sample)
+        placement.processes.check_same(
+            "text, teacher, start and settings", (came_from, config), "give all the same command"
+        )
+        with memory_told(_LESS):
+            supernet.to(placement.device)
+            frozen.to(placement.device)
+            sample = self._batches.sample().to(placement.device)
+            self.objective = Objective(supernet, frozen, config.losses, sample=sample)
         if placement.compile:
             self.objective.compile_recurring(self._recurring())
         self._wrapped = placement.processes.wrap(self.objective)
@@ -111,9 +114,6 @@ class Pretraining:
         )
         self.step = 0
         self._saved: int | None = None
-        placement.processes.check_same(
-            "text, teacher, start and settings", (came_from, config), "give all the same command"
-        )
         path = placement.directory / "state.safetensors"
         self._state = TrainingState(path, config, came_from, self.named, self.optimizer)
 
@@ -201,6 +201,8 @@ class Pretraining:
         kept = "no state was saved yet: begin again"
         if self._saved is not None:
             kept = f"the state of step {self._saved} is kept: go on from it"
+        if not self.placement.processes.first:
+            kept = "rank 0 says which state is kept: go on from it"
         raise SurroundingsError(
             f"Losses and gradients must stay finite, but in step {self.step} at learning rate "
             f"{rate:.2g} one did not ({shown}); {kept} with a lower {setting}."

@@ -17,6 +17,8 @@ from fleetfit.errors import InputError, SurroundingsError
 
 __all__ = ["Processes", "check_count", "device_of", "joined", "memory_told"]
 
+_START = "at the start"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Processes:
@@ -34,8 +36,9 @@ class Processes:
         """``module`` with gradients averaged over the processes at each backward pass."""
         if self.count == 1:
             return module
-        # a sub-network uses a part of the parameters, and not the same at each step
-        return DistributedDataParallel(module, find_unused_parameters=True)
+        with self.together(_START):
+            # a sub-network uses a part of the parameters, and not the same at each step
+            return DistributedDataParallel(module, find_unused_parameters=True)
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over the processes."""
@@ -56,7 +59,7 @@ class Processes:
         if self.count == 1:
             return
         found: list[object] = [None] * self.count
-        with self.together("at the start"):
+        with self.together(_START):
             dist.all_gather_object(found, value)
         odd = next((rank for rank, theirs in enumerate(found) if theirs != found[0]), None)
         if odd is not None:
@@ -140,8 +143,10 @@ def joined(device: torch.device) -> Iterator[Processes]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    here = Processes(rank=int(os.environ["RANK"]), count=int(os.environ["WORLD_SIZE"]))
+    with here.together(_START):
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Processes(rank=dist.get_rank(), count=dist.get_world_size())
+        yield here
     finally:
         dist.destroy_process_group()

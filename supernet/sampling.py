@@ -61,7 +61,11 @@ class Sampling:
                 "`ends_every >= 1` must hold, above 1 for a sandwich with random members only, "
                 f"but got {self.ends_every}."
             )
-
+        if self.largest_weight != 1 and self.strategy != "sandwich":
+            raise InputError(
+                f"`largest_weight` must be 1 for {self.strategy}, which has no largest network of "
+                f"its own, but got {self.largest_weight}."
+            )
         if not 0 < self.largest_weight < math.inf:
             raise InputError(
                 f"`largest_weight > 0` must hold, and finite, but got {self.largest_weight}."

@@ -33,6 +33,7 @@ def convert(
     embedding_widths: Sizes = None,
     widths: Sizes = None,
     heads: Sizes = None,
+    head_dims: Sizes = None,
     ffns: Sizes = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights (SPDX).")] = "unknown",
     source_name: Annotated[
@@ -55,6 +56,7 @@ def convert(
         "embedding_widths": embedding_widths,
         "widths": widths,
         "heads": heads,
+        "head_dims": head_dims,
         "ffns": ffns,
     }
     chosen = _choices(space)

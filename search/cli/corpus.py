@@ -51,7 +51,10 @@ Corpora = Annotated[
         "wikimedia/wikipedia:20231101.en; rows are documents, the split is train. Repeat it.",
     ),
 ]
-Column = Annotated[str, typer.Option("--corpus-column", help="Holds the text of a --corpus.")]
+Column = Annotated[
+    str | None,
+    typer.Option("--corpus-column", help="Holds the text of a --corpus. Default: text."),
+]
 CacheFolder = Annotated[
     Path | None,
     typer.Option(
@@ -121,7 +124,7 @@ def documents_of(
     corpora: list[str] | None,
     loaded: Checkpoint,
     *,
-    column: str = "text",
+    column: str | None = None,
     cache: Path | None = None,
     limit: int | None = None,
     report: Callable[[int, int, str], None] | None = None,
@@ -136,7 +139,7 @@ def documents_of(
     from supernet.token_cache import TokenCache, cache_folder
 
     sources: list[Source] = [TextFile(path=path) for path in texts or []]
-    sources += [PublicCorpus.parse(name, column=column) for name in corpora or []]
+    sources += [PublicCorpus.parse(name, column=column or "text") for name in corpora or []]
     if not sources:
         raise InputError("A text must be given, but there is none; add --text or --corpus.")
     folder = cache_folder() if cache is None else cache
@@ -148,8 +151,9 @@ def names_of(texts: Sequence[Path] | None, corpora: Sequence[str] | None) -> str
     """What a supernet's record calls them: files and folders without the place where they are."""
 
     def name_of(corpus: str) -> str:
-        here = Path(corpus.partition(":")[0]).exists()
-        return Path(corpus).name if here else corpus
+        folder, colon, rest = corpus.partition(":")
+        place = Path(folder)
+        return f"{place.resolve().name}{colon}{rest}" if place.exists() else corpus
 
     return ", ".join([*(path.name for path in texts or []), *map(name_of, corpora or [])])
 

@@ -14,18 +14,17 @@ from fleetfit import InputError, Precision, to_json
 from search.cached import MemoryQualities
 from search.cli.architectures import chosen_members
 from search.cli.console import percent, progress, result, say, table
-from search.cli.corpus import LOSSES, stream_of, teacher_of
-from search.cli.evaluation_data import Data, examples_of, windows_of
-from search.cli.options import AsJson, StoreUrl, SupernetPath
+from search.cli.corpus import LOSSES, names_of
+from search.cli.evaluation_data import SEQ_LEN, WINDOWS, Data, TextOptions, examples_of
+from search.cli.options import AsJson, StoreUrl, SupernetPath, refuse_alone
+from search.cli.task_source import labelled_file
 from search.evaluation import CachedMeasure, Scored, evaluate_members
-from search.scoring import LabelledFile
 
 if TYPE_CHECKING:
     from supernet.measure import Figure
 
 __all__ = ["evaluate"]
 
-Column = Annotated[str, typer.Option(help="Name of the column in --test.")]
 _MANY = 20  # more rows than these are sorted
 
 
@@ -39,11 +38,15 @@ def evaluate(
         Path | None,
         typer.Option(help="Labelled examples for the metrics of a supernet that learned a task."),
     ] = None,
-    text_column: Column = "text",
+    text_column: Annotated[
+        str | None, typer.Option(help="Name of the text's column in --test. Default: text.")
+    ] = None,
     pair_column: Annotated[
         str | None, typer.Option(help="Name of the second text's column, for pairs of texts.")
     ] = None,
-    label_column: Column = "label",
+    label_column: Annotated[
+        str | None, typer.Option(help="Name of the label's column in --test. Default: label.")
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="GLUE task in whose layout --test is, as in cola.")
     ] = None,
@@ -55,8 +58,12 @@ def evaluate(
         ),
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16, by autocast.")] = "fp32",
-    windows: Annotated[int, typer.Option(min=1, help="How many windows of the text.")] = 200,
-    seq_len: Annotated[int, typer.Option(min=3, help="Tokens per window.")] = 128,
+    windows: Annotated[
+        int | None, typer.Option(min=1, help=f"How many windows of the text. Default: {WINDOWS}.")
+    ] = None,
+    seq_len: Annotated[
+        int | None, typer.Option(min=3, help=f"Tokens per window. Default: {SEQ_LEN}.")
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Windows or examples at once; changes no figure.")
     ] = None,
@@ -90,20 +97,26 @@ def evaluate(
     from supernet import checkpoint
     from supernet.evaluate import named_members
 
-    exact = _checked(precision, bool(text), test is not None, write)
+    exact = _checked(precision)
+    file = labelled_file(
+        test,
+        task=task,
+        text_column=text_column,
+        pair_column=pair_column,
+        label_column=label_column,
+    )
+    windowed = TextOptions(
+        paths=text, windows=windows, seq_len=seq_len, wikitext=wikitext, teacher=teacher
+    )
+    _check_given(bool(text), test is not None, write, name)
     loaded = checkpoint.load(supernet)
     space = loaded.config.space
     members = chosen_members(architecture, space, named_members(space))
     data = []
-    if test is not None:
-        file = LabelledFile(
-            path=test, text=text_column, pair=pair_column, label=label_column, task=task
-        )
+    if file is not None:
         data.append(examples_of(loaded, file, batch_size))
     if text:
-        stream = stream_of(text, loaded, wikitext=wikitext)
-        source = None if teacher is None else teacher_of(teacher, loaded)
-        data.append(windows_of(loaded, stream, source, (windows, seq_len, batch_size)))
+        data.append(windowed.read(loaded, batch_size))
     kept = MemoryQualities() if no_cache else Store(store)
     measures = [
         CachedMeasure(m, store=kept, checkpoint=loaded.sha256) for d in data for m in d.measures
@@ -115,19 +128,24 @@ def evaluate(
     if not no_cache:
         _tell_cached(found, store)
     if write and text:
-        called = name or ", ".join(path.name for path in text)
         bf16 = [] if exact == "fp32" else [exact]
-        _write(supernet, ", ".join([called, data[-1].taken, *bf16]), _losses(found))
+        key = ", ".join([name or names_of(text, None), data[-1].taken, *bf16])
+        _write(supernet, key, _losses(found))
     given = {"text": [str(t) for t in text or []], "test": test and str(test), "precision": exact}
     result(given | _document(found, figures, data), as_json=json)
 
 
-def _checked(precision: str, text: bool, test: bool, write: bool) -> Precision:
-    """The precision; InputError where the options do not fit together."""
+def _check_given(text: bool, test: bool, write: bool, name: str | None) -> None:
+    """InputError where there is nothing to evaluate on, or nothing to keep."""
     if not text and not test:
         raise InputError("evaluate must have a --text, or the --test of a task, but got neither.")
-    if write and not text:
-        raise InputError("--write must come with a --text, whose losses it keeps, but got none.")
+    if not text:
+        refuse_alone("--text", write=write)
+    if not write:
+        refuse_alone("--write", name=name)
+
+
+def _checked(precision: str) -> Precision:
     if precision not in get_args(Precision):
         known = " or ".join(get_args(Precision))
         raise InputError(f"--precision must be {known}, but got {precision!r}.")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetfit import InputError
 from search.cli.console import say
-from search.cli.corpus import special_ids
+from search.cli.corpus import special_ids, stream_of, teacher_of
+from search.cli.options import refuse_alone
 from search.scoring import LabelledFile, read_examples
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
     from supernet.measure import Measure
-    from supernet.text import TokenStream
 
-__all__ = ["Data", "examples_of", "windows_of"]
+__all__ = ["SEQ_LEN", "WINDOWS", "Data", "TextOptions", "examples_of"]
+
+WINDOWS, SEQ_LEN = 200, 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,33 +32,48 @@ class Data:
     """In the JSON document."""
 
 
-def windows_of(
-    loaded: Checkpoint,
-    stream: TokenStream,
-    teacher: Checkpoint | None,
-    sizes: tuple[int, int, int | None],
-) -> Data:
-    """A text; ``sizes``: windows, tokens of each, windows at once.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextOptions:
+    """``--text`` and the options about it, as the user gave them."""
 
-    ``teacher``: the supernet whose source model is the source; None: ``loaded``.
-    """
-    from supernet.evaluate import HiddenStates
-    from supernet.masked_lm import MaskedLm
-    from supernet.quality import BATCH_SIZE, source_network, windows
+    paths: list[Path] | None
+    windows: int | None
+    seq_len: int | None
+    wikitext: bool
+    teacher: Path | None
 
-    net, (count, seq_len, size) = loaded.supernet, sizes
-    source = None if teacher is None else source_network(teacher.supernet)
-    batches = windows(stream, count=count, seq_len=seq_len)
-    rows = size or BATCH_SIZE
-    count = sum(len(b.input_ids) for b in batches)
-    return Data(
-        measures=(
-            HiddenStates(net, batches, teacher=source, batch_size=rows),
-            MaskedLm(net, batches, special_ids=special_ids(loaded), batch_size=rows),
-        ),
-        taken=f"{count} windows of {seq_len} tokens",
-        facts={"windows": count, "seq_len": seq_len},
-    )
+    def __post_init__(self) -> None:
+        """Without a text none of them is given; else InputError."""
+        if not self.paths:
+            refuse_alone(
+                "--text",
+                windows=self.windows,
+                seq_len=self.seq_len,
+                wikitext=self.wikitext,
+                teacher=self.teacher,
+            )
+
+    def read(self, loaded: Checkpoint, size: int | None) -> Data:
+        """Windows of the text; ``size``: how many at once."""
+        from supernet.evaluate import HiddenStates
+        from supernet.masked_lm import MaskedLm
+        from supernet.quality import BATCH_SIZE, source_network, windows
+
+        net, seq_len = loaded.supernet, self.seq_len or SEQ_LEN
+        stream = stream_of(self.paths or [], loaded, wikitext=self.wikitext)
+        teacher = None if self.teacher is None else teacher_of(self.teacher, loaded)
+        source = None if teacher is None else source_network(teacher.supernet)
+        batches = windows(stream, count=self.windows or WINDOWS, seq_len=seq_len)
+        rows, count = size or BATCH_SIZE, sum(len(b.input_ids) for b in batches)
+        against = "" if teacher is None else f" against {teacher.sha256[:16]}"
+        return Data(
+            measures=(
+                HiddenStates(net, batches, teacher=source, batch_size=rows),
+                MaskedLm(net, batches, special_ids=special_ids(loaded), batch_size=rows),
+            ),
+            taken=f"{count} windows of {seq_len} tokens{against}",
+            facts={"windows": count, "seq_len": seq_len},
+        )
 
 
 def examples_of(loaded: Checkpoint, file: LabelledFile, size: int | None) -> Data:

@@ -19,9 +19,11 @@ from search.cli.options import (
     StoreUrl,
     Threads,
     budgets_of,
+    refuse_alone,
     targets_of,
     workload_of,
 )
+from search.cli.task_source import labelled_file
 from search.record import VerifiedRecord, read_record
 
 __all__ = ["export", "run"]
@@ -58,11 +60,15 @@ def export(
     task: Annotated[
         str | None, typer.Option(help="GLUE task in whose layout that file is, as in sst2.")
     ] = None,
-    text_column: Annotated[str, typer.Option(help="Of the labelled file.")] = "text",
+    text_column: Annotated[
+        str | None, typer.Option(help="Of the labelled file. Default: text.")
+    ] = None,
     pair_column: Annotated[
         str | None, typer.Option(help="Of the labelled file, for a model of pairs.")
     ] = None,
-    label_column: Annotated[str, typer.Option(help="Of the labelled file.")] = "label",
+    label_column: Annotated[
+        str | None, typer.Option(help="Of the labelled file. Default: label.")
+    ] = None,
     source_accuracy: Annotated[
         float | None,
         typer.Option(
@@ -84,9 +90,17 @@ def export(
     from devices import describe
     from profiler import Store
     from search.bundling import Order, make_bundle
-    from search.scoring import LabelledFile
 
     check_new(out)
+    scored = labelled_file(
+        test,
+        task=task,
+        text_column=text_column,
+        pair_column=pair_column,
+        label_column=label_column,
+    )
+    if scored is None:
+        refuse_alone("--test", source_accuracy=source_accuracy)
     device = describe()
     if verified is not None:
         _check_alone(
@@ -105,11 +119,6 @@ def export(
             architecture=None if architecture is None else _member(model, architecture),
             workload=workload_of(batch or 1, seq_len or 128),
             budgets=_absolute(budgets_of(budget or [])),
-        )
-    scored = None
-    if test is not None:
-        scored = LabelledFile(
-            path=test, text=text_column, pair=pair_column, label=label_column, task=task
         )
     order = dataclasses.replace(order, test=scored, source_accuracy=source_accuracy)
     opened = Store(store)

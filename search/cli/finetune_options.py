@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fleetfit import InputError
 from fleetfit.files import sha256_of
 from search.cli.corpus import joined_licences
+from search.cli.options import refuse_alone
 
 if TYPE_CHECKING:
     from supernet.finetune import FinetuneConfig, Teacher
@@ -29,18 +30,13 @@ class MemberOptions:
 
     def check(self, *, all_members: bool, teacher: bool) -> None:
         """None of them is given in vain; else InputError."""
-        options = {
-            "--random-members": self.random_members,
-            "--hard-weight": self.hard,
-            "--soft-weight": self.soft,
-        }
-        given = [name for name, value in options.items() if value is not None]
-        if given and not all_members:
-            raise InputError(f"{given[0]} must come with --supernet, but came alone.")
-        if teacher and given and given[-1] != "--random-members":
+        weights = {"hard_weight": self.hard, "soft_weight": self.soft}
+        if not all_members:
+            refuse_alone("--supernet", random_members=self.random_members, **weights)
+        if teacher and any(weight is not None for weight in weights.values()):
             raise InputError(
-                f"{given[-1]} must come without --teacher, from whose answers all members learn: "
-                "give --teacher-weight instead."
+                "--hard-weight and --soft-weight must be left out with --teacher, from whose "
+                "answers all members learn: give --teacher-weight instead."
             )
 
     def tuning(self, base: FinetuneConfig) -> SupernetTuning:
@@ -61,8 +57,8 @@ class TeacherOptions:
 
     def __post_init__(self) -> None:
         """A weight is of a teacher; else InputError."""
-        if self.path is None and self.weight is not None:
-            raise InputError("--teacher-weight must come with --teacher, but came alone.")
+        if self.path is None:
+            refuse_alone("--teacher", teacher_weight=self.weight)
 
     def read(self, source: TaskSource, tokenizer: object) -> Teacher | None:
         """The teacher, None where there is none; errors as in ``read_teacher``."""

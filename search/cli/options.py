@@ -34,6 +34,7 @@ __all__ = [
     "budgets_of",
     "head_of",
     "numbers_of",
+    "refuse_alone",
     "targets_of",
     "workload_of",
 ]
@@ -67,6 +68,14 @@ Budgets = Annotated[
         "export to judge; repeat it.",
     ),
 ]
+
+
+def refuse_alone(needed: str, **options: object) -> None:
+    """InputError for the first option that was given; for where ``needed`` was not."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} must come with {needed}, but came alone.")
 
 
 def workload_of(batch: int, seq_len: int) -> Workload:

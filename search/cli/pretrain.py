@@ -26,7 +26,7 @@ from search.cli.corpus import (
     teacher_of,
     with_licence,
 )
-from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath, numbers_of
+from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath, numbers_of, refuse_alone
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
@@ -44,7 +44,7 @@ def pretrain(
     out: Annotated[Path, typer.Argument(help="Directory of the run; the same again to go on.")],
     text: TrainTexts = None,
     corpus: Corpora = None,
-    corpus_column: Column = "text",
+    corpus_column: Column = None,
     cache: CacheFolder = None,
     recipe: Annotated[
         Path | None,
@@ -130,11 +130,13 @@ def pretrain(
             "seed": seed,
         },
     )
+    if not corpus:
+        refuse_alone("--corpus", corpus_column=corpus_column)
     start = checkpoint.load(supernet)
-    licences = with_licence(start.config.licences, "training text", licence)
-    network, its = _teacher(teacher, start, config)
-    licences = joined_licences(licences, its)
-    trained = _told(start.config, config, licences, names_of(text, corpus))
+    trained = _told(start.config, config, names_of(text, corpus), licence)
+    network = None
+    if teacher is not None:
+        network, trained = _teacher(teacher, start, config, trained)
     with progress("reading text") as report:
         stream = documents_of(
             text,
@@ -167,15 +169,22 @@ def pretrain(
 
 
 def _teacher(
-    path: Path | None, start: Checkpoint, config: PretrainConfig
-) -> tuple[EncoderNetwork | None, dict[str, str]]:
-    """The network that teaches, and its licences; none where it is the start's own source."""
+    path: Path, start: Checkpoint, config: PretrainConfig, trained: CheckpointConfig
+) -> tuple[EncoderNetwork, CheckpointConfig]:
+    """The network that teaches, and ``trained`` with what is to be said of it."""
     from supernet.quality import source_network
 
-    if path is None:
-        return None, {}
+    if not config.losses.hidden and not config.losses.scores:
+        raise InputError(
+            "--teacher must come with a loss that looks at it, but hidden and scores weigh 0; "
+            "leave it out, or give --hidden-weight."
+        )
     teacher = teacher_of(path, start, fitted=config.fitted_teacher)
-    return source_network(teacher.supernet), teacher.config.licences
+    licences = joined_licences(trained.licences, teacher.config.licences)
+    told = trained.provenance | {"pretraining teacher": teacher.sha256[:16]}
+    return source_network(teacher.supernet), dataclasses.replace(
+        trained, licences=licences, provenance=told
+    )
 
 
 def _started(processes: int) -> bool:
@@ -266,9 +275,9 @@ def _defaults() -> PretrainConfig:
 
 
 def _told(
-    before: CheckpointConfig, run: PretrainConfig, licences: dict[str, str], text: str
+    before: CheckpointConfig, run: PretrainConfig, text: str, licence: str
 ) -> CheckpointConfig:
-    """The configuration after a run: tokens and texts add up.
+    """The configuration after a run on ``text`` of that licence: tokens and texts add up.
 
     Raises InputError for a supernet that carries a task: its head would no longer fit the body.
     """
@@ -287,7 +296,7 @@ def _told(
     kept = {k: v for k, v in before.provenance.items() if not k.endswith(LOSSES)}
     return dataclasses.replace(
         before,
-        licences=licences,
+        licences=with_licence(before.licences, "training text", licence),
         provenance=kept | facts,  # losses were of the weights before
     )
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from fleetfit import InputError
 from search.cli.console import say
+from search.cli.options import refuse_alone
+from search.scoring import LabelledFile
 
 if TYPE_CHECKING:
     from supernet.tasks import EncodedParts, TaskSource
 
-__all__ = ["TaskOptions", "tell"]
+__all__ = ["TaskOptions", "labelled_file", "tell"]
 
 _MANY_LABELS = 10
 
@@ -53,11 +55,8 @@ class TaskOptions:
         if self.task is None and self.data is not None:
             raise InputError("--data must come with --task, as in sst2; else give --train.")
         columns = (self.text_column, self.pair_column, self.label_column)
-        if self.task is not None and (self.regression or any(c is not None for c in columns)):
-            raise InputError(
-                "--task knows its columns and labels: leave out --text-column, --pair-column, "
-                "--label-column and --regression."
-            )
+        if self.task is not None:
+            _refuse_columns(*columns, self.regression or None)
         unused = self.train if self.task not in (None, "squad") else None
         if self.task == "squad":
             unused = self.data
@@ -87,6 +86,39 @@ class TaskOptions:
             what = {"data": "GLUE's folder", "train": "the file to learn from"}[name]
             raise InputError(f"--{name} must be given: {what}.")
         return found
+
+
+def labelled_file(
+    path: Path | None,
+    *,
+    task: str | None,
+    text_column: str | None,
+    pair_column: str | None,
+    label_column: str | None,
+) -> LabelledFile | None:
+    """What ``--test`` and the options about it name; InputError for one of them in vain."""
+    columns = (text_column, pair_column, label_column)
+    if path is None:
+        named = dict(zip(("text_column", "pair_column", "label_column"), columns, strict=True))
+        refuse_alone("--test", task=task, **named)
+        return None
+    if task is not None:
+        _refuse_columns(*columns)
+    return LabelledFile(
+        path=path,
+        text=text_column or "text",
+        pair=pair_column,
+        label=label_column or "label",
+        task=task,
+    )
+
+
+def _refuse_columns(*given: object) -> None:
+    if any(value is not None for value in given):
+        raise InputError(
+            "--task knows its columns and labels: leave out --text-column, --pair-column, "
+            "--label-column and --regression."
+        )
 
 
 def tell(source: TaskSource, parts: EncodedParts, max_length: int) -> None:

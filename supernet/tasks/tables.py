@@ -30,6 +30,9 @@ class Columns:
     """The file is a TSV whatever its name ends in."""
 
 
+_SHOWN = 8  # labels in a sentence
+
+
 class _Tabs(csv.excel_tab):
     """TSV without quoting, as GLUE's files are."""
 
@@ -49,7 +52,11 @@ def read_labelled(
     index = {name: i for i, name in enumerate(known)}
     odd = next((name for name in found if name not in index), None)
     if odd is not None:
-        raise InputError(f"Labels of {path} must be known from training, but {odd!r} is not.")
+        few = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
+        raise InputError(
+            f"Labels of {path} must be those that are learned ({few}), but {odd!r} is not; leave "
+            "out its rows, or train with it."
+        )
     return LabelledTexts(
         texts=tuple(row[columns.text] for row in rows),
         labels=tuple(index[name] for name in found),
@@ -83,9 +90,14 @@ def _labelled_rows(path: Path, columns: Columns) -> list[dict[str, str]]:
         wanted.insert(1, columns.pair)
     for column in wanted:
         _check_column(rows[0], column, path)
-    if any(row[column] is None for row in rows for column in wanted):
-        asked = " and ".join(map(repr, wanted))
-        raise InputError(f"Every row of {path} must have {asked}, but one has not.")
+    for number, row in enumerate(rows, start=1):
+        empty = [column for column in wanted if row[column] is None]
+        empty += [columns.label] if row[columns.label] == "" else []
+        if empty:
+            raise InputError(
+                f"Every row of {path} must have a {empty[0]!r}, but row {number} has none; fill it "
+                "in or leave the row out."
+            )
     return rows
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from search.cli.corpus import names_of
 from tests.search.cli_fakes import contents, fleetfit, refused
 
 SHORT = ("--tokens", 200, "--head-tokens", 0, "--batch-tokens", 100, "--seq-lens", "16")
@@ -29,10 +30,10 @@ def test_a_corpus_by_name_trains_like_the_same_text(
     folder.mkdir()
     rows = [json.dumps({"words": text}) for text in documents.read_text().split("\n\n")]
     (folder / "valid.jsonl").write_text("\n".join(rows))
-    runs = {"file": ("--text", documents), "name": ("--corpus", f"{folder}::validation")}
+    named = ("--corpus", f"{folder}::validation", "--corpus-column", "words")
+    runs = {"file": ("--text", documents), "name": named}
     for name, words in runs.items():
-        column = ("--corpus-column", "words")
-        fleetfit(capsys, "pretrain", supernet, tmp_path / name, *SHORT, *words, *column)
+        fleetfit(capsys, "pretrain", supernet, tmp_path / name, *SHORT, *words)
     trained = [
         {Path(name).name: data for name, data in contents(tmp_path / run / "supernet").items()}
         for run in runs
@@ -43,6 +44,14 @@ def test_a_corpus_by_name_trains_like_the_same_text(
     assert texts == ["documents.txt", "corpus::validation"]
     assert told[0] == told[1]
     assert trained[0] == trained[1]
+
+
+def test_places_are_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wiki").mkdir()
+    monkeypatch.chdir(tmp_path / "wiki")
+    corpora = [f"{tmp_path}/wiki/", f"{tmp_path}/wiki::test", ".", "some/where:en:train"]
+    told = names_of([tmp_path / "a.txt"], corpora)
+    assert told == "a.txt, wiki, wiki::test, wiki, some/where:en:train"
 
 
 def test_tokenised_text_is_kept_where_told_and_used_again(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fleetfit import dumps
+from fleetfit.files import sha256_of
 from search.cli import main
 from supernet.masked_lm import MaskedLm
 from supernet.quality import HiddenLoss
@@ -178,6 +179,39 @@ def test_what_is_not_known_is_refused(
     said = refused(capsys, 2, "evaluate", supernet, "--text", corpus, "--store", store, *words)
     assert wanted in said
     assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("--seq-len", 16), "--seq-len must come with --text, but came alone"),
+        (("--windows", 4), "--windows must come with --text"),
+        (("--wikitext",), "--wikitext must come with --text"),
+        (("--teacher", "t"), "--teacher must come with --text"),
+        (("--text", "t", "--label-column", "y"), "--label-column must come with --test"),
+        (("--text", "t", "--task", "cola"), "--task must come with --test"),
+        (("--text", "t", "--name", "n"), "--name must come with --write"),
+        (("--test", "t", "--task", "cola", "--text-column", "x"), "--task knows its columns"),
+    ],
+    ids=str,
+)
+def test_an_option_in_vain_is_refused(
+    supernet: Path, capsys: pytest.CaptureFixture[str], words: tuple[object, ...], wanted: str
+) -> None:
+    assert wanted in refused(capsys, 2, "evaluate", supernet, *words)
+
+
+def test_losses_against_a_teacher_are_written_as_such(
+    supernet: Path, corpus: Path, tmp_path: Path, verb: Verb
+) -> None:
+    mine = tmp_path / "supernet"
+    shutil.copytree(supernet, mine)
+    edit_json(mine / "config.json", provenance={})
+    words = (mine, "--text", corpus, "--store", tmp_path / "s.db", "--write")
+    verb(*words, "--teacher", supernet)
+    teacher = sha256_of(supernet / "supernet.safetensors")[:16]
+    (key,) = read_config(mine).provenance
+    assert key.startswith(f"corpus.txt, 6 windows of 16 tokens against {teacher}: ")
 
 
 def test_losses_in_bf16_are_written_as_such(

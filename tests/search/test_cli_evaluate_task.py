@@ -76,7 +76,7 @@ def test_what_a_supernet_has_not_learned_is_refused(
     said = refused(capsys, 2, "evaluate", task_supernet, *store)
     assert "must have a --text, or the --test of a task" in said
     said = refused(capsys, 2, "evaluate", task_supernet, "--test", labelled, "--write", *store)
-    assert "--write must come with a --text" in said
+    assert "--write must come with --text" in said
     other = Path(shutil.copy(labelled, tmp_path / "other.csv"))
     other.write_text(other.read_text() + "the cat,tea\n")
     said = refused(capsys, 2, "evaluate", task_supernet, "--test", other, *store)

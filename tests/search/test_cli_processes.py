@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import json
 import shutil
 import subprocess
@@ -91,3 +93,14 @@ def test_a_second_command_in_the_same_directory_is_refused(
     with held(tmp_path / "run"):
         assert "Only one command at a time may train" in refused(capsys, 4, *given)
     fleetfit(capsys, *given)
+
+
+def test_a_file_system_without_locks_may_be_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with held(tmp_path), held(tmp_path):
+        pass

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from fleetfit.files import sha256_of
 from search.cli.corpus import joined_licences, with_licence
-from supernet.spaces import CHOICES, default_choices, read_config
+from supernet.spaces import CHOICES, AutoTinyBertChoices, default_choices, read_config
 from supernet.task_model import read_task_model
 from tests.search.cli_fakes import contents, fleetfit, refused
 from tests.supernet.tiny import edit_json
@@ -38,7 +39,18 @@ def test_what_successive_trainings_saw_adds_up(
     told = read_config(second / "supernet")
     assert told.licences["training text"] == "CC0-1.0 AND MIT"
     # The losses were of the weights before this training.
-    assert told.provenance == wanted | {"tokens_seen": "600", "head_tokens": "400", "seed": "4"}
+    wanted |= {"tokens_seen": "600", "head_tokens": "400", "seed": "4"}
+    assert told.provenance == wanted
+
+    third = tmp_path / "third"
+    taught = (*words, "--tokens", 200, "--teacher", supernet)
+    fleetfit(capsys, "pretrain", second / "supernet", third, *taught)
+    teacher = sha256_of(supernet / "supernet.safetensors")[:16]
+    told = read_config(third / "supernet")
+    assert told.provenance["pretraining teacher"] == teacher
+    weights = ("--hidden-weight", 0, "--masked-lm-weight", 1)
+    said = refused(capsys, 2, "pretrain", supernet, tmp_path / "no", *taught, *weights)
+    assert "--teacher must come with a loss that looks at it" in said
 
 
 @pytest.mark.parametrize("name", [None, "Made-up words"])
@@ -92,6 +104,16 @@ def test_a_conversion_makes_the_space_it_is_asked_for(
     config = read_config(tmp_path / "out")
     assert (config.space_name, made["size"]) == (space, config.space.size)
     assert config.choices == default_choices(CHOICES[config.space_name], config.source)
+
+
+def test_a_conversion_narrows_heads_where_asked(
+    bert: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("convert", bert, tmp_path / "out", "--text", corpus, "--heads", 4)
+    fleetfit(capsys, *words, "--head-dims", "4,8", "--space", "autotinybert")
+    choices = read_config(tmp_path / "out").choices
+    assert isinstance(choices, AutoTinyBertChoices)
+    assert (choices.heads, choices.head_dims) == ((4,), (4, 8))
 
 
 def test_learning_tells_each_metric(

@@ -178,7 +178,7 @@ def test_verified_and_architecture_are_not_given_both(
         (("--architecture", "smallest"), "--architecture must not be given"),
         (("--hard-weight", "0", "--soft-weight", "0"), "one above 0"),
         (("--learning-rate", "1e30"), "learning rate"),
-        (("--teacher", "x", "--soft-weight", "1"), "--soft-weight must come without --teacher"),
+        (("--teacher", "x", "--soft-weight", "1"), "must be left out with --teacher"),
         (("--teacher-weight", "2"), "--teacher-weight must come with --teacher"),
     ],
 )

@@ -154,7 +154,11 @@ def test_a_task_of_another_kind_does_not_score(
     dev.write_text("sentence1\tsentence2\tscore\nw01 w02\tw03\t2.5\n")
     words = ("export", model, tmp_path / "bundle", "--test", dev, "--task", "stsb", *EXPORT)
     said = refused(capsys, 2, *words, "--store", tmp_path / "s.db")
-    assert "kind of task that was learned, classification, but the task stsb is of another" in said
+    assert "task that was learned, classification, with its labels, but the task stsb" in said
+    dev.write_text("sentence1\tsentence2\tlabel\nw01 w02\tw03\tentailment\n")  # other classes
+    other = ("rte" if word == "stsb" else word for word in words)
+    said = refused(capsys, 2, *other, "--store", tmp_path / "s.db")
+    assert "but the task rte is another" in said
 
 
 def test_a_teacher_is_written_down_and_one_of_other_labels_refused(

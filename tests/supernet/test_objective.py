@@ -171,11 +171,14 @@ def test_a_teacher_of_other_widths_is_met_through_its_map(supernet: Supernet) ->
     supernet.zero_grad()
 
 
+@pytest.mark.parametrize("fitted", [True, False])
 def test_the_head_learns_on_the_supernets_own_states_under_another_teacher(
-    supernet: Supernet,
+    supernet: Supernet, fitted: bool
 ) -> None:
     network, given = EncoderNetwork(supernet.space.smallest()), example()
-    objective = objective_of(supernet, Teacher.of(supernet, network, fitted=True), LossWeights())
+    fit = Teacher.of(supernet, network, fitted=True)
+    teacher = fit if fitted else other_teacher(supernet)
+    objective = objective_of(supernet, teacher, LossWeights())
     loss, _, _ = objective(None, given, None)
     headed = supernet.space.largest().with_head(Head(kind="masked_lm"))
     assert given.chosen is not None

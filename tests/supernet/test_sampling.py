@@ -131,6 +131,12 @@ def test_shares_of_a_step_by_hand() -> None:
     assert heavy.shares(("random0", "random1")) == {"random0": 0.5, "random1": 0.5}
 
 
+@pytest.mark.parametrize("strategy", ["single_path", "batch_wise"])
+def test_a_weight_of_the_largest_is_of_a_sandwich(strategy: Any) -> None:
+    with pytest.raises(InputError, match=f"`largest_weight` must be 1 for {strategy}"):
+        Sampling(strategy=strategy, largest_weight=4.0)
+
+
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_weight_of_the_largest_is_positive(weight: float) -> None:
     with pytest.raises(InputError, match="largest_weight > 0"):

@@ -54,7 +54,7 @@ def test_a_missing_column_is_named_with_those_there(tmp_path: Path, text: str, l
 def test_an_unseen_label_is_named(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("text,label\nx,a\ny,c\n")
-    with pytest.raises(InputError, match="'c'"):
+    with pytest.raises(InputError, match=r"learned \(a, b\), but 'c' is not"):
         read_labelled(path, Columns(), names=("a", "b"))
 
 
@@ -66,10 +66,11 @@ def test_a_file_without_rows_is_refused(tmp_path: Path, content: str) -> None:
         read_labelled(path, Columns())
 
 
-def test_a_short_row_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("row", ["y", "y,"], ids=["short", "blank label"])
+def test_a_row_without_a_label_is_refused_by_its_number(tmp_path: Path, row: str) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("text,label\nx,a\ny\n")
-    with pytest.raises(InputError, match="Every row"):
+    path.write_text(f"text,label\nx,a\n{row}\n")
+    with pytest.raises(InputError, match="must have a 'label', but row 2 has none"):
         read_labelled(path, Columns())
 
 
