@@ -11,8 +11,8 @@ whole, of the same five fine-tuned alone, each from its slice, and of the source
 networks and more fine-tuned alone also say how well the loss before fine-tuning ranks them
 (Kendall's tau).
 
-Every figure is kept in ``--results`` under the checkpoint's hash as soon as it is known: a run that
-was interrupted goes on, and ``--check`` prints what is kept. ``FLEETFIT_DATA`` names the data.
+Every figure is kept in ``--results`` by the checkpoint's hash as soon as it is known: what was
+interrupted goes on, and ``--check`` prints what is kept. ``FLEETFIT_DATA`` names the data.
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ from scipy.stats import kendalltau
 from benchmarks._report import finish
 from fleetfit import Architecture, InputError
 from fleetfit.files import write_text
+from search.cli.corpus import special_ids
 from supernet import checkpoint
 from supernet.convert import read_source
-from supernet.evaluate import evaluate, named_members
 from supernet.finetune import FinetuneConfig, Lesson, finetune, with_task_head
 from supernet.finetune_supernet import SupernetTuning, finetune_supernet, score_members
 from supernet.importance import reorder_stream
+from supernet.masked_lm import MaskedLm
+from supernet.named_members import named_members
 from supernet.network import EncoderNetwork
 from supernet.processes import device_of
 from supernet.quality import HiddenLoss, sentences, windows
@@ -108,7 +110,8 @@ class Bench:
         self.device = device_of(options.device)
         self.tasks = {"banking77": f"banking77, {EPOCHS['banking77']} epochs"}
         self.tasks["sst2"] = f"sst2, {self.sentences} sentences, {EPOCHS['sst2']} epochs"
-        self.mine: Kept = self.read()
+        self.key = self.loaded.sha256[:16]
+        self.mine = self.read().get(self.key, {})
         self.tokenizer = checkpoint.load_tokenizer(self.loaded.tokenizer_path)
         space = self.loaded.supernet.space
         self.named = named_members(space)
@@ -118,21 +121,19 @@ class Bench:
         """Taken from the task-trained supernet, and fine-tuned alone."""
         self.archs = self.named | self.random
 
-    def read(self) -> Kept:
-        """What is kept of this checkpoint."""
-        every = json.loads(self.results.read_text()) if self.results.exists() else {}
-        mine: Kept = every.get(self.loaded.sha256[:16], {})
-        return mine
+    def read(self) -> dict[str, Kept]:
+        """What is kept of every checkpoint."""
+        return json.loads(self.results.read_text()) if self.results.exists() else {}
 
     def once(self, key: str, compute: Callable[[], Any]) -> Any:
         """What is kept under ``key``, computed where it is not."""
         if key not in self.mine:
             begin = time.monotonic()
             found = compute()
-            self.mine = self.read() | {key: found}  # others may have written meanwhile
+            every = self.read()  # others may have written meanwhile
+            self.mine = every.setdefault(self.key, {})
+            self.mine[key] = found
             self.results.parent.mkdir(parents=True, exist_ok=True)
-            every = json.loads(self.results.read_text()) if self.results.exists() else {}
-            every[self.loaded.sha256[:16]] = self.mine
             write_text(self.results, json.dumps(every, indent=1, sort_keys=True) + "\n")
             print(f"{key}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
         return self.mine[key]
@@ -150,8 +151,7 @@ class Bench:
         self.once(f"{called}/at once", lambda: self.at_once(name, source, parts))
         archs = {n: self.archs[n] for n in ("largest", *self.five)}
         if name == "banking77":
-            rest = [n for n in self.random if n not in archs]
-            archs |= {n: self.random[n] for n in rest[:ALONE]}
+            archs |= dict(islice(((n, a) for n, a in self.random.items() if n not in archs), ALONE))
             rows = np.random.default_rng(0).permutation(len(source.train))[:512]
             texts = [source.train.texts[row] for row in rows]
             self.once("task losses", lambda: self.task_losses(texts, archs))
@@ -171,18 +171,13 @@ class Bench:
         """Hidden-state and masked-LM loss of 32 sub-networks."""
         lines = restore_wikitext(read_lines(DATA / "corpus" / "wikitext2" / "test.txt"))
         batches = windows(read_tokens(lines, self.tokenizer), count=WINDOWS, seq_len=128)
-        loss = HiddenLoss(self.loaded.supernet, batches, teacher=self.teacher())
+        hidden = HiddenLoss(self.loaded.supernet, batches, teacher=self.teacher())
         members = {n: self.named[n] for n in ("largest", "smallest")} | self.random
-        special = ("[MASK]", "[CLS]", "[SEP]", "[PAD]", "[UNK]")
-        ids = {name: self.tokenizer.token_to_id(name) for name in special}
+        masked_lm = MaskedLm(self.loaded.supernet, batches, special_ids=special_ids(self.loaded))
         return {
-            found.name: {
-                "network": found.architecture.summary(),
-                "hidden_loss": found.hidden_loss,
-                "masked_lm_loss": found.masked_lm_loss,
-                "masked_lm_accuracy": found.masked_lm_accuracy,
-            }
-            for found in evaluate(loss, members, special_ids=ids, progress=say)
+            name: {"network": arch.summary(), "hidden_loss": hidden([(arch, "fp32")])[0]}
+            | masked_lm(arch, "fp32")
+            for name, arch in members.items()
         }
 
     def task_losses(self, texts: list[str], archs: dict[str, Architecture]) -> dict[str, float]:
@@ -227,7 +222,7 @@ class Bench:
 
     def figures(self) -> dict[str, object]:
         """For the last line; of what is known."""
-        found: dict[str, object] = {"checkpoint": self.loaded.sha256[:16]}
+        found: dict[str, object] = {"checkpoint": self.key}
         ratios: list[float] = []
         for name in EPOCHS:
             called = self.tasks[name]
@@ -239,12 +234,10 @@ class Bench:
                 ratios += own
         if len(ratios) == len(self.five) * len(EPOCHS):
             found["retained"] = mean(ratios)
-        losses = self.mine.get("losses")
-        if losses is not None:
-            found["hidden_loss_largest"] = losses["largest"]["hidden_loss"]
-            found["hidden_loss_smallest"] = losses["smallest"]["hidden_loss"]
-            random = [losses[n]["hidden_loss"] for n in self.random]
-            found["hidden_loss_random"] = mean(random)
+        losses = {n: x["hidden_loss"] for n, x in self.mine.get("losses", {}).items()}
+        if losses:
+            found |= {f"hidden_loss_{n}": losses[n] for n in ("largest", "smallest")}
+            found["hidden_loss_random"] = mean(losses[n] for n in self.random)
         return found | self.ranking()
 
     def ranking(self) -> dict[str, object]:
@@ -259,7 +252,7 @@ class Bench:
 
     def table(self) -> Table:
         """Networks down, accuracies across."""
-        table = Table(title=f"Supernet {self.loaded.sha256[:16]}; at once / alone, test accuracy")
+        table = Table(title=f"Supernet {self.key}; at once / alone, test accuracy")
         columns = ("name", "network", "hidden loss", "masked-LM loss", "task loss", *EPOCHS)
         for column in columns:
             table.add_column(column, justify="left" if column in ("name", "network") else "right")

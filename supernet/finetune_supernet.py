@@ -22,10 +22,10 @@ from torch import Tensor
 from fleetfit.architecture import Architecture, Head
 from fleetfit.errors import InputError
 from supernet.epochs import Best, batches_of, check_finite, rise_and_fall
-from supernet.evaluate import named_members
 from supernet.finetune import FinetuneConfig, Lesson
 from supernet.forward import Encoder, Output
 from supernet.model import Supernet
+from supernet.named_members import named_members
 from supernet.sampling import Sampling
 from supernet.spaces import SearchSpace
 from supernet.tasks import Encoded, Logits, Task, score_network, stacked

@@ -95,7 +95,7 @@ def evaluate(
     """
     from profiler import Store
     from supernet import checkpoint
-    from supernet.evaluate import named_members
+    from supernet.named_members import named_members
 
     exact = _checked(precision)
     file = labelled_file(

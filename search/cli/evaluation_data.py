@@ -55,7 +55,7 @@ class TextOptions:
 
     def read(self, loaded: Checkpoint, size: int | None) -> Data:
         """Windows of the text; ``size``: how many at once."""
-        from supernet.evaluate import HiddenStates
+        from supernet.hidden_states import HiddenStates
         from supernet.masked_lm import MaskedLm
         from supernet.quality import BATCH_SIZE, source_network, windows
 

@@ -61,8 +61,8 @@ def finetune_members(out: Path, course: Course, config: SupernetTuning) -> dict[
 
 def _record(supernet: Supernet, course: Course) -> TaskRecord:
     """The task, and what the named members reached as they are."""
-    from supernet.evaluate import named_members
     from supernet.finetune_supernet import score_members
+    from supernet.named_members import named_members
     from supernet.spaces import MemberScores, TaskRecord
 
     source, parts = course.source, course.parts
@@ -102,7 +102,7 @@ def _told(course: Course, record: TaskRecord, facts: dict[str, str]) -> Checkpoi
 
 
 def _show(supernet: Supernet, record: TaskRecord) -> None:
-    from supernet.evaluate import named_members
+    from supernet.named_members import named_members
 
     named = named_members(supernet.space)
     columns = ["name", "network"]

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 import supernet.finetune_supernet as module
 from fleetfit import Head, InputError, SurroundingsError
 from supernet.checkpoint import load_tokenizer
-from supernet.evaluate import named_members
 from supernet.finetune import FinetuneConfig, Lesson, Teacher
 from supernet.finetune_supernet import (
     SupernetTuning,
@@ -26,6 +25,7 @@ from supernet.finetune_supernet import (
     watched_members,
 )
 from supernet.model import Supernet
+from supernet.named_members import named_members
 from supernet.network import EncoderNetwork
 from supernet.sampling import Sampling
 from supernet.tasks import Classification, LabelledTexts

@@ -1,21 +1,19 @@
-"""Evaluation: the named members, and what every measure of a text must keep."""
+"""The contract of every measure of a text; hidden states against their loss."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pytest
 
-from supernet.evaluate import HiddenStates, evaluate, named_members
 from supernet.forward import Batch
+from supernet.hidden_states import HiddenStates
 from supernet.masked_lm import MaskedLm
 from supernet.measure import Measure
 from supernet.model import Supernet
 from supernet.network import EncoderNetwork
 from supernet.quality import HiddenLoss
 from tests.supernet import tiny
-from tests.supernet.spaces.spaces import ELASTIC, SPACES
 
 Make = Callable[[Supernet, Sequence[Batch], int], Measure]
 MEASURES: dict[str, Make] = {
@@ -25,18 +23,6 @@ MEASURES: dict[str, Make] = {
     ),
 }
 BATCHES = [tiny.batch(rows=8, length=30), tiny.batch(rows=3, length=12)]
-
-
-@pytest.mark.parametrize("name", SPACES)
-def test_the_named_members_are_in_the_space(name: str) -> None:
-    space = SPACES[name]
-    found = named_members(space)
-    assert len(found) <= (7 if name in ELASTIC else 3)
-    cuts = [arch.id for key, arch in found.items() if key != "smallest"]
-    assert len(set(cuts)) == len(cuts)
-    assert all(space.contains(arch) for arch in found.values())
-    assert found["largest"] == space.largest()
-    assert found["smallest"] == space.smallest()
 
 
 @pytest.mark.parametrize("make", MEASURES.values(), ids=MEASURES)
@@ -92,27 +78,3 @@ def test_the_source_does_not_run_before_it_is_needed(monkeypatch: pytest.MonkeyP
     assert lazy.data_id
     with pytest.raises(AssertionError, match="ran"):
         lazy(supernet.space.largest(), "fp32")
-
-
-def test_evaluation_is_what_the_measures_give_and_repeatable() -> None:
-    supernet = tiny.tiny_supernet()
-    chosen = named_members(supernet.space)
-    first, again = (
-        evaluate(tiny.hidden_quality(supernet), chosen, special_ids=tiny.IDS) for _ in range(2)
-    )
-    assert first == again
-    assert [e.name for e in first] == list(chosen)
-    assert first[0].hidden_loss < 1e-8
-    masked_lm = MaskedLm(supernet, tiny.hidden_quality(supernet).batches, special_ids=tiny.IDS)
-    assert masked_lm(first[-1].architecture, "fp32") == {
-        "masked_lm_loss": first[-1].masked_lm_loss,
-        "masked_lm_accuracy": first[-1].masked_lm_accuracy,
-    }
-
-
-def test_cuts_along_a_dimension_that_is_not_elastic_are_left_out() -> None:
-    """Without heads and width: half the heads and narrow would be the largest."""
-    choices = replace(tiny.CHOICES, heads=(4,), widths=(32,))
-    whole, without = tiny.tiny_space(), replace(tiny.tiny_space(), choices=choices)
-    names = set(named_members(whole)) - set(named_members(without))
-    assert names == {"half-heads", "narrow"}
