@@ -5,11 +5,10 @@
 
 Losses of the largest, the smallest and 30 random sub-networks on WikiText-2 test, against the
 hidden states of the source. Then, on Banking77 and on 20,000 sentences of SST-2: test accuracy of
-five sub-networks (named ones, then random ones) taken from a supernet that was fine-tuned as a
-whole, of the same five fine-tuned alone, each from its slice, and of the source itself
-(``--source``, a BERT checkpoint). ``retained`` is the mean ratio of the first to the second. Eight
-networks and more fine-tuned alone also say how well the loss before fine-tuning ranks them
-(Kendall's tau).
+five sub-networks (named ones, then random ones) from a supernet that was fine-tuned as a whole, of
+the same five fine-tuned alone, and of the source itself (``--source``). ``retained`` is the mean
+ratio of the first to the second. Those fine-tuned alone, nine on Banking77, also say how well the
+loss before fine-tuning ranks them (Kendall's tau).
 
 Every figure is kept in ``--results`` by the checkpoint's hash as soon as it is known: what was
 interrupted goes on, and ``--check`` prints what is kept. ``FLEETFIT_DATA`` names the data.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,23 +13,19 @@ from fleetfit import InputError
 from fleetfit.files import write_text
 from search.cli.console import progress, result, say
 from search.cli.corpus import (
-    LOSSES,
     CacheFolder,
     Column,
     Corpora,
     TrainTexts,
     documents_of,
-    joined_licences,
     names_of,
     special_ids,
-    teacher_of,
-    with_licence,
 )
 from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath, numbers_of, refuse_alone
+from search.cli.pretrain_record import taught, told
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
-    from supernet.network import EncoderNetwork
     from supernet.pretrain import Pretraining
     from supernet.pretrain_config import PretrainConfig
     from supernet.spaces import CheckpointConfig
@@ -133,10 +128,10 @@ def pretrain(
     if not corpus:
         refuse_alone("--corpus", corpus_column=corpus_column)
     start = checkpoint.load(supernet)
-    trained = _told(start.config, config, names_of(text, corpus), licence)
+    trained = told(start.config, config, names_of(text, corpus), licence)
     network = None
     if teacher is not None:
-        network, trained = _teacher(teacher, start, config, trained)
+        network, trained = taught(teacher, start, config, trained)
     with progress("reading text") as report:
         stream = documents_of(
             text,
@@ -166,25 +161,6 @@ def pretrain(
         if group.first:
             _keep(out / "supernet", start, trained, half=half)
             result({"supernet": str(out / "supernet"), "steps": run.step}, as_json=json)
-
-
-def _teacher(
-    path: Path, start: Checkpoint, config: PretrainConfig, trained: CheckpointConfig
-) -> tuple[EncoderNetwork, CheckpointConfig]:
-    """The network that teaches, and ``trained`` with what is to be said of it."""
-    from supernet.quality import source_network
-
-    if not config.losses.hidden and not config.losses.scores:
-        raise InputError(
-            "--teacher must come with a loss that looks at it, but hidden and scores weigh 0; "
-            "leave it out, or give --hidden-weight."
-        )
-    teacher = teacher_of(path, start, fitted=config.fitted_teacher)
-    licences = joined_licences(trained.licences, teacher.config.licences)
-    told = trained.provenance | {"pretraining teacher": teacher.sha256[:16]}
-    return source_network(teacher.supernet), dataclasses.replace(
-        trained, licences=licences, provenance=told
-    )
 
 
 def _started(processes: int) -> bool:
@@ -272,37 +248,3 @@ def _defaults() -> PretrainConfig:
     from supernet.pretrain_config import PretrainConfig
 
     return PretrainConfig(tokens=5_000_000, head_tokens=300_000)
-
-
-def _told(
-    before: CheckpointConfig, run: PretrainConfig, text: str, licence: str
-) -> CheckpointConfig:
-    """The configuration after a run on ``text`` of that licence: tokens and texts add up.
-
-    Raises InputError for a supernet that carries a task: its head would no longer fit the body.
-    """
-    if before.task is not None:
-        raise InputError(
-            "pretrain must be given a supernet without a task, but this one was fine-tuned on "
-            f"{before.task.name}; pretrain the one that it came from, then fine-tune again."
-        )
-    facts = {
-        "tokens_seen": str(_count(before, "tokens_seen") + run.tokens),
-        "head_tokens": str(_count(before, "head_tokens") + run.head_tokens),
-        "seed": str(run.seed),
-    }
-    texts = [before.provenance.get("training text"), text]
-    facts["training text"] = "; ".join(name for name in dict.fromkeys(texts) if name)
-    kept = {k: v for k, v in before.provenance.items() if not k.endswith(LOSSES)}
-    return dataclasses.replace(
-        before,
-        licences=with_licence(before.licences, "training text", licence),
-        provenance=kept | facts,  # losses were of the weights before
-    )
-
-
-def _count(config: CheckpointConfig, name: str) -> int:
-    text = config.provenance.get(name, "0")
-    if not text.isdecimal():
-        raise InputError(f"{name} in config.json must be a whole number, but got {text!r}.")
-    return int(text)
