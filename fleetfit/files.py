@@ -47,14 +47,13 @@ def check_new(path: Path) -> None:
     It may exist as an empty plain directory, if a rename can replace that.
     """
     try:
-        taken = path.is_symlink() or (path.exists() and not _is_replaceable(path))
+        taken = _taken(path)
         above = next(parent for parent in path.absolute().parents if parent.exists())
     except OSError as exc:  # a folder on the way that must not be looked into
         raise _refused(path, exc) from exc
-    if taken:
+    if taken is not None:
         raise InputError(
-            f"{path} must be a new or empty directory (no link, no mount point, not the current "
-            "one), but is not; choose another."
+            f"{path} must be a new or empty directory, but is {taken}; choose another."
         )
     if not above.is_dir():
         raise InputError(f"{path} must be a new directory, but {above} is a file.")
@@ -62,10 +61,19 @@ def check_new(path: Path) -> None:
         raise InputError(f"{path} must be a new directory, but {above} is not writable.")
 
 
-def _is_replaceable(path: Path) -> bool:
-    if not path.is_dir() or path.samefile(Path.cwd()) or path.is_mount():
-        return False
-    return not any(path.iterdir())
+def _taken(path: Path) -> str | None:
+    """Why no rename can replace it; None where one can."""
+    if path.is_symlink():
+        return "a link"
+    if not path.exists():
+        return None
+    if not path.is_dir():
+        return "a file"
+    if path.samefile(Path.cwd()):
+        return "the current one"
+    if path.is_mount():
+        return "a mount point"
+    return "not empty" if any(path.iterdir()) else None
 
 
 @contextlib.contextmanager

@@ -135,8 +135,9 @@ def test_a_directory_that_holds_something_is_not_replaced(tmp_path: Path) -> Non
 def test_a_new_place_is_checked_and_left_alone(tmp_path: Path) -> None:
     write_text(tmp_path / "full" / "old", "old")
     (tmp_path / "empty").mkdir()
-    for path in (tmp_path / "full", tmp_path / "full" / "old"):
-        with pytest.raises(InputError, match="must be a new or empty directory"):
+    taken = {"not empty": tmp_path / "full", "a file": tmp_path / "full" / "old"}
+    for why, path in taken.items():
+        with pytest.raises(InputError, match=f"must be a new or empty directory, but is {why};"):
             check_new(path)
     with pytest.raises(InputError, match="old is a file"):
         check_new(tmp_path / "full" / "old" / "deep" / "inside")
@@ -154,10 +155,16 @@ def test_what_a_rename_cannot_replace_is_refused_before_the_work(
     (tmp_path / "dangling").symlink_to("absent")
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "mount")
-    refused = [Path(), *(tmp_path / name for name in ("here", "mount", "link", "dangling"))]
-    for path in refused:
-        with pytest.raises(InputError, match="must be a new or empty directory"):
-            check_new(path)
+    refused = {
+        ".": "the current one",
+        "../here": "the current one",
+        "../mount": "a mount point",
+        "../link": "a link",
+        "../dangling": "a link",
+    }
+    for name, why in refused.items():
+        with pytest.raises(InputError, match=f"must be a new or empty directory, but is {why};"):
+            check_new(Path(name))
     check_new(tmp_path / "target")
 
 
