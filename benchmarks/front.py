@@ -75,7 +75,7 @@ def draw(points: list[Point], space: SearchSpace, out: Path) -> None:
     for target, colour in zip(targets_of(points), COLOURS, strict=False):
         mine = [(r, y) for r, y in points if r.job.query.target == target]
         for name, marker, size, chosen in (
-            ("random, surveyed", ".", 28, lambda r: r.job.protocol == "survey"),
+            ("random, surveyed", "o", 20, lambda r: r.job.protocol == "survey"),
             ("uniform, verified", "s", 30, lambda r: _is(r, uniform, wanted=True)),
             ("searched, verified", "*", 150, lambda r: _is(r, uniform, wanted=False)),
         ):
