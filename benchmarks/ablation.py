@@ -120,6 +120,9 @@ VARIANTS: Final[dict[str, Variant]] = {
         fixed=("heads",), batch_tokens=2048, losses=LossWeights(hidden_layers="all")
     ),
     "heads and width fixed, 2048": Variant(fixed=("heads", "widths"), batch_tokens=2048),
+    "heads, width and ffn fixed, 2048": Variant(
+        fixed=("heads", "widths", "ffns"), batch_tokens=2048
+    ),
 }
 
 
