@@ -224,7 +224,8 @@ class Bench:
         members = {"largest": space.largest(), "smallest": space.smallest()}
         for share, archs in shares.items():
             losses = valid([(a, "fp32") for a in archs])
-            members[f"{share:.0%}"] = archs[int(np.argmin(losses))]
+            if losses:  # few dimensions leave gaps
+                members[f"{share:.0%}"] = archs[int(np.argmin(losses))]
         return {
             name: {
                 "network": arch.summary(),
@@ -290,7 +291,8 @@ def table_of(results: dict[str, Any]) -> Table:
     for column in ("variant", *names, "CPU s"):
         table.add_column(column)
     for name, found in results.items():
-        cells = [f"{found[n]['loss']:.3f} / {found[n]['probe']:.3f}" for n in names]
+        judged = [found.get(name) for name in names]
+        cells = [f"{one['loss']:.3f} / {one['probe']:.3f}" if one else "-" for one in judged]
         seconds = f"{found['cpu_s']:.0f}" if found.get("whole", True) else "in parts"
         table.add_row(name, *cells, seconds)
     return table
