@@ -37,7 +37,7 @@ from search.candidate import Candidate
 from search.cost import Estimate
 from search.record import VerifiedRecord
 from search.scoring import LabelledFile, score_session
-from search.verify import measured_value
+from search.verify import measured_value, shown_value
 
 if TYPE_CHECKING:
     from supernet.task_model import TaskModel
@@ -206,7 +206,7 @@ def _judge(
             value = measured_value(candidate, measured, budget)
         if budget.excess(value) > 0:
             raise InfeasibleError(
-                f"The exported model must keep {budget}, but measured {budget.shown(value)}; "
+                f"The exported model must keep {budget}, but measured {shown_value(budget, value)}; "
                 "verify the next candidate (verify --next), or raise the limit."
             )
 

@@ -16,6 +16,7 @@ __all__ = [
     "Measured",
     "Verified",
     "measured_value",
+    "shown_value",
     "verify_candidates",
 ]
 
@@ -47,6 +48,14 @@ class Verified:
 
     winner: Measured
     misses: tuple[Measured, ...]
+
+
+def shown_value(budget: Budget, value: float) -> str:
+    """``value`` of ``measured_value`` for an error, with what it is."""
+    ends = {"latency_p50": "upper", "latency_p90": "upper", "throughput": "lower"}
+    end = ends.get(budget.metric)
+    shown = budget.shown(value)
+    return shown if end is None else f"{shown} at the {end} end of its 95 % interval"
 
 
 def measured_value(candidate: Candidate, measurement: Measurement, budget: Budget) -> float:

@@ -65,7 +65,9 @@ class TextOptions:
         source = None if teacher is None else source_network(teacher.supernet)
         batches = windows(stream, count=self.windows or WINDOWS, seq_len=seq_len)
         rows, count = size or BATCH_SIZE, sum(len(b.input_ids) for b in batches)
-        against = "" if teacher is None else f" against {teacher.sha256[:16]}"
+        against = ""
+        if teacher is not None and self.teacher is not None:
+            against = f" against {self.teacher.resolve().name} ({teacher.sha256[:16]})"
         return Data(
             measures=(
                 HiddenStates(net, batches, teacher=source, batch_size=rows),

@@ -75,7 +75,10 @@ def refuse_alone(needed: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None and value is not False:
             option = "--" + name.replace("_", "-")
-            raise InputError(f"{option} must come with {needed}, but came alone.")
+            raise InputError(
+                f"{option} must come with {needed}, which was not given; add it or leave {option} "
+                "out."
+            )
 
 
 def workload_of(batch: int, seq_len: int) -> Workload:

@@ -28,7 +28,7 @@ from search.record import (
     read_record,
     write_record,
 )
-from search.verify import Verified, measured_value
+from search.verify import Verified, measured_value, shown_value
 
 __all__ = ["verify"]
 
@@ -173,8 +173,8 @@ def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
     if missed:
         budget, value = missed[0]
         raise InfeasibleError(
-            f"The bundle must keep {budget}, but measured {budget.shown(value)} on this "
-            "machine; search again here, or raise the limit."
+            f"The bundle must keep {budget}, but measured {shown_value(budget, value)} on "
+            "this machine; search again here, or raise the limit."
         )
     return {
         "measured_latency_s": found.latency_p50_s,

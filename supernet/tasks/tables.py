@@ -125,7 +125,10 @@ def _read_rows(
 def _check_column(row: dict[str, str], column: str, path: Path) -> None:
     if column not in row:
         have = ", ".join(str(c) for c in row)
-        raise InputError(f"{path} must have a column {column!r}, but it has: {have}.")
+        raise InputError(
+            f"{path} must have a column {column!r}, but it has: {have}; name the one that is "
+            "meant, as with --label-column."
+        )
 
 
 def _pairs(rows: Sequence[dict[str, str]], columns: Columns) -> tuple[str, ...] | None:

@@ -184,7 +184,7 @@ def test_what_is_not_known_is_refused(
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (("--seq-len", 16), "--seq-len must come with --text, but came alone"),
+        (("--seq-len", 16), "--seq-len must come with --text, which was not given; add it"),
         (("--windows", 4), "--windows must come with --text"),
         (("--wikitext",), "--wikitext must come with --text"),
         (("--teacher", "t"), "--teacher must come with --text"),
@@ -211,7 +211,7 @@ def test_losses_against_a_teacher_are_written_as_such(
     verb(*words, "--teacher", supernet)
     teacher = sha256_of(supernet / "supernet.safetensors")[:16]
     (key,) = read_config(mine).provenance
-    assert key.startswith(f"corpus.txt, 6 windows of 16 tokens against {teacher}: ")
+    assert key.startswith(f"corpus.txt, 6 windows of 16 tokens against supernet ({teacher}): ")
 
 
 def test_losses_in_bf16_are_written_as_such(
