@@ -206,8 +206,8 @@ def _judge(
             value = measured_value(candidate, measured, budget)
         if budget.excess(value) > 0:
             raise InfeasibleError(
-                f"The exported model must keep {budget}, but measured {shown_value(budget, value)}; "
-                "verify the next candidate (verify --next), or raise the limit."
+                f"The exported model must keep {budget}, but measured "
+                f"{shown_value(budget, value)}; verify the next candidate (verify --next), or raise the limit."
             )
 
 

@@ -57,7 +57,8 @@ class PretrainConfig:
         if not self.seq_lens or min(self.seq_lens) < 3 or self.batch_tokens < max(self.seq_lens):
             raise InputError(
                 "Sequences must have at least 3 tokens and fit into the tokens of a step, but got "
-                f"seq_lens {_listed(self.seq_lens)} and batch_tokens {self.batch_tokens}; change one."
+                f"seq_lens {_listed(self.seq_lens)} and batch_tokens {self.batch_tokens}; change "
+                "one of them."
             )
         if self.seed < 0:
             raise InputError(f"The seed must be >= 0, but got {self.seed}.")

@@ -46,7 +46,8 @@ class StepBatches:
         if any(self._stream.windows(n) * n < config.batch_tokens for n in config.seq_lens):
             raise InputError(
                 f"A corpus must hold at least one batch of {config.batch_tokens} tokens, "
-                f"but this one has {len(self._stream.tokens)}; give more text, or a lower batch_tokens."
+                f"but this one has {len(self._stream.tokens)}; give more text, or a lower "
+                "batch_tokens."
             )
 
     def check_parts(self, parts: int) -> None:

@@ -75,7 +75,7 @@ def test_a_label_that_training_has_not_is_refused(tmp_path: Path) -> None:
     train = table(tmp_path, "t,u,x", "t,u,y")
     other = tmp_path / "other.csv"
     other.write_text("a,b,y\nt,u,z\n")
-    with pytest.raises(InputError, match="known from training, but 'z' is not"):
+    with pytest.raises(InputError, match=r"those that are learned \(x, y\), but 'z' is not"):
         read_table(train, other, Columns(text="a", label="y"))
 
 
