@@ -207,7 +207,8 @@ def _judge(
         if budget.excess(value) > 0:
             raise InfeasibleError(
                 f"The exported model must keep {budget}, but measured "
-                f"{shown_value(budget, value)}; verify the next candidate (verify --next), or raise the limit."
+                f"{shown_value(budget, value)}; verify the next candidate (verify --next), "
+                "or raise the limit."
             )
 
 
