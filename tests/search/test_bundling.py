@@ -43,7 +43,7 @@ def test_a_missed_budget_leaves_no_bundle(
     tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measure_by_fake(monkeypatch, slower=1000)
-    with pytest.raises(InfeasibleError, match=r"latency_p50<=1ms, but measured .*ms at the upper end"):
+    with pytest.raises(InfeasibleError, match=r"<=1ms, but measured .*ms at the upper end"):
         make_bundle(tuned, tmp_path / "out", order=order("latency_p50<=1ms"))
     assert not (tmp_path / "out").exists()
 
