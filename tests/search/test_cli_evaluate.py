@@ -201,26 +201,18 @@ def test_an_option_in_vain_is_refused(
     assert wanted in refused(capsys, 2, "evaluate", supernet, *words)
 
 
-def test_losses_against_a_teacher_are_written_as_such(
-    supernet: Path, corpus: Path, tmp_path: Path, verb: Verb
+@pytest.mark.parametrize("how", ["teacher", "bf16"])
+def test_losses_are_written_with_what_they_are_of(
+    supernet: Path, corpus: Path, tmp_path: Path, verb: Verb, how: str
 ) -> None:
     mine = tmp_path / "supernet"
     shutil.copytree(supernet, mine)
     edit_json(mine / "config.json", provenance={})
-    words = (mine, "--text", corpus, "--store", tmp_path / "s.db", "--write")
-    verb(*words, "--teacher", supernet)
     teacher = sha256_of(supernet / "supernet.safetensors")[:16]
+    words, said = {
+        "teacher": (("--teacher", supernet), f" against supernet ({teacher})"),
+        "bf16": (("--precision", "bf16"), ", bf16"),
+    }[how]
+    verb(mine, "--text", corpus, "--store", tmp_path / "s.db", "--write", *words)
     (key,) = read_config(mine).provenance
-    assert key.startswith(f"corpus.txt, 6 windows of 16 tokens against supernet ({teacher}): ")
-
-
-def test_losses_in_bf16_are_written_as_such(
-    supernet: Path, corpus: Path, tmp_path: Path, verb: Verb
-) -> None:
-    mine = tmp_path / "supernet"
-    shutil.copytree(supernet, mine)
-    edit_json(mine / "config.json", provenance={})
-    words = (mine, "--text", corpus, "--store", tmp_path / "s.db", "--write")
-    verb(*words, "--precision", "bf16")
-    (key,) = read_config(mine).provenance
-    assert key == "corpus.txt, 6 windows of 16 tokens, bf16: hidden-state loss, masked-LM loss"
+    assert key == f"corpus.txt, 6 windows of 16 tokens{said}: hidden-state loss, masked-LM loss"
