@@ -24,8 +24,9 @@ from fleetfit.errors import (
     RuntimeMissing,
     SurroundingsError,
 )
-from fleetfit.measurement import Job, Measurement, ProtocolName, Status
+from fleetfit.measurement import Flag, Job, Measurement, ProtocolName, Status, versions_of
 from fleetfit.query import Precision, Query, RuntimeName, Target, Workload
+from fleetfit.readings import GpuUse, MemoryReading, MemoryStage, Window
 from fleetfit.table import IntArray, LayerTable
 from fleetfit.weights import Weights, check_weights, weight_shapes
 
@@ -36,7 +37,9 @@ __all__ = [
     "DeviceInfo",
     "Embedding",
     "FeedForward",
+    "Flag",
     "FleetfitError",
+    "GpuUse",
     "Head",
     "Health",
     "InfeasibleError",
@@ -47,6 +50,8 @@ __all__ = [
     "LayerTable",
     "LinearTransform",
     "Measurement",
+    "MemoryReading",
+    "MemoryStage",
     "Metric",
     "Precision",
     "ProtocolName",
@@ -61,6 +66,7 @@ __all__ = [
     "SurroundingsError",
     "Target",
     "Weights",
+    "Window",
     "Workload",
     "check_weights",
     "digest",
@@ -70,5 +76,6 @@ __all__ = [
     "macs",
     "parameters",
     "to_json",
+    "versions_of",
     "weight_shapes",
 ]

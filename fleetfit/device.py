@@ -54,5 +54,7 @@ class Health:
     """Share of processor time taken by the hypervisor since the reading before."""
     pressure: float | None = None
     """PSI: share of the last 10 s in which some task waited for a processor."""
+    other_load: float | None = None
+    """Cores' worth of processor time that other processes used since the reading before."""
     reference_s: float | None = None
     """Latency of the reference network, where it was timed."""

@@ -8,14 +8,23 @@ from typing import Literal
 from fleetfit.codec import check_literals, digest
 from fleetfit.device import DeviceInfo, Health
 from fleetfit.errors import InputError
-from fleetfit.query import Query
-from fleetfit.statistics import bootstrap_interval, median_of_medians, relative_noise
+from fleetfit.query import Query, Target
+from fleetfit.readings import GpuUse, MemoryReading, Window
+from fleetfit.statistics import (
+    P99_SAMPLES,
+    bootstrap_interval,
+    median_of_medians,
+    relative_noise,
+)
 
-__all__ = ["Job", "Measurement", "ProtocolName", "Status"]
+__all__ = ["Flag", "Job", "Measurement", "ProtocolName", "Status", "versions_of"]
 
 ProtocolName = Literal["survey", "verify"]
 Status = Literal["ok", "noisy", "unstable"]
 """ok; noisy: the machine was disturbed and stayed so; unstable: a cap of the protocol was hit."""
+Flag = Literal["unsettled", "capped", "disturbed", "disagreeing", "throttled"]
+"""Why it is not ok: a warm-up hit its cap; sampling did; the machine was disturbed; processes,
+visits or the two statistics differ by too much; a GPU's clock was held down."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +69,23 @@ class Measurement:
     properties: dict[str, str] = field(default_factory=dict)
     """Options read back from the loaded session."""
     status: Status = "ok"
+    flags: tuple[Flag, ...] = ()
+    """Why it is not ok, sorted."""
+    measured_at: str = ""
+    """UTC, ISO 8601, by the machine's clock; a label, nothing is computed from it."""
+    windows: tuple[tuple[Window, ...], ...] = ()
+    """Of each process, in the order of its samples (verify)."""
+    set_aside_s: tuple[tuple[float, ...], ...] = ()
+    """Samples of processes or visits that a disturbance made worthless; they count nowhere."""
+    memory: tuple[tuple[MemoryReading, ...], ...] = ()
+    """Readings by stage, one tuple per memory child."""
+    import_s: float | None = None
+    """Seconds to import the runtime, median over processes."""
+    first_run_s: float | None = None
+    """Seconds of the first inference, median over processes."""
+    build_s: float | None = None
+    """Seconds to build the artefact from the ONNX graph in memory, where it was built here."""
+    gpu: GpuUse | None = None
 
     def __post_init__(self) -> None:
         """There are samples, each a positive time; sizes and the load time are not negative."""
@@ -94,6 +120,23 @@ class Measurement:
         """Relative standard error between processes."""
         return relative_noise(self.samples_s)
 
+    @property
+    def latency_p99_s(self) -> float | None:
+        """Median over processes of the 99th percentile; None where a process has too few samples.
+
+        It takes P99_SAMPLES: fewer cannot bound it (statistics.upper_bound).
+        """
+        if min(map(len, self.samples_s)) < P99_SAMPLES:
+            return None
+        return median_of_medians(self.samples_s, 0.99)
+
+    @property
+    def calm_p50_s(self) -> float | None:
+        """Median over processes of the median of undisturbed windows; None where none is left."""
+        calm = [_calm(s, w) for s, w in zip(self.samples_s, self.windows, strict=False)]
+        left = [s for s in calm if s]
+        return median_of_medians(left) if left else None
+
     def is_current(self, device: DeviceInfo) -> bool:
         """Whether the runtime that measured has the same version on ``device`` now."""
         name = self.job.query.target.runtime
@@ -102,3 +145,20 @@ class Measurement:
     def interval_s(self, share: float = 0.5) -> tuple[float, float]:
         """95 % bootstrap interval of the latency percentile ``share``, seconds."""
         return bootstrap_interval(self.samples_s, share=share)
+
+
+def versions_of(target: Target, device: DeviceInfo) -> dict[str, str]:
+    """Versions that decide what ``target`` costs: of its runtime; another's changes nothing."""
+    found = device.versions.get(target.runtime)
+    return {} if found is None else {target.runtime: found}
+
+
+def _calm(samples_s: tuple[float, ...], windows: tuple[Window, ...]) -> tuple[float, ...]:
+    """The samples of windows without a tag."""
+    left: list[float] = []
+    at = 0
+    for window in windows:
+        if not window.tags:
+            left += samples_s[at : at + window.samples]
+        at += window.samples
+    return tuple(left)
