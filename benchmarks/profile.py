@@ -36,7 +36,17 @@ def main() -> None:
     parser.add_argument("--supernet", type=Path, default=Path("supernet/default"))
     parser.add_argument("--networks", type=int, default=16, help="networks to measure (>= 2)")
     parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    found, total_s = surveyed(parser.parse_args())
+    finish(table_of(found), figures_of(found, total_s))
+
+
+def figures(args: argparse.Namespace) -> dict[str, object]:
+    """As a part of ``benchmarks.measure``."""
+    return figures_of(*surveyed(args))
+
+
+def surveyed(args: argparse.Namespace) -> tuple[list[Measurement], float]:
+    """The measurements and the seconds that all of it took."""
     device = describe()
     space = read_config(args.supernet).space
     networks = plan(space, args.networks, np.random.default_rng(args.seed))
@@ -47,18 +57,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Store(f"sqlite:///{Path(folder)}/s.db") as store:
         start = time.perf_counter()
         found = survey(queries, store=store, device=device, settings=SurveySettings(seed=args.seed))
-        total_s = time.perf_counter() - start
-    report(found, total_s)
+        return found, time.perf_counter() - start
 
 
-def report(found: list[Measurement], total_s: float) -> None:
-    table = Table(title=f"survey, {found[0].job.query.workload}, {found[0].device.name}")
-    for column in ("target", "measured", "noisy", "visits", "between visits", "noise", "median ms"):
-        table.add_column(column, justify="left" if column == "target" else "right", no_wrap=True)
+def by_target(found: list[Measurement]) -> dict[str, list[Measurement]]:
     groups: dict[str, list[Measurement]] = defaultdict(list)
     for measurement in found:
         groups[str(measurement.job.query.target)].append(measurement)
-    for name, members in groups.items():
+    return groups
+
+
+def table_of(found: list[Measurement]) -> Table:
+    table = Table(title=f"survey, {found[0].job.query.workload}, {found[0].device.name}")
+    for column in ("target", "measured", "noisy", "visits", "between visits", "noise", "median ms"):
+        table.add_column(column, justify="left" if column == "target" else "right", no_wrap=True)
+    for name, members in by_target(found).items():
         table.add_row(
             name,
             str(len(members)),
@@ -68,18 +81,21 @@ def report(found: list[Measurement], total_s: float) -> None:
             f"{np.median([m.noise for m in members]):.2%}",
             f"{np.median([m.latency_p50_s for m in members]) * 1e3:.2f}",
         )
-    figures: dict[str, object] = {
+    return table
+
+
+def figures_of(found: list[Measurement], total_s: float) -> dict[str, object]:
+    return {
         "measurements": len(found),
         "measurements_per_minute": round(60 * len(found) / total_s, 2),
         "total_seconds": round(total_s, 1),
         "noisy": sum(m.status != "ok" for m in found),
         "difference_between_visits": max(
             round(float(np.median([difference(m) for m in members])), 4)
-            for members in groups.values()
+            for members in by_target(found).values()
         ),
         "noise": round(float(np.median([m.noise for m in found])), 4),
     }
-    finish(table, figures)
 
 
 if __name__ == "__main__":

@@ -79,12 +79,9 @@ class Machine:
     def measure(self, candidate: Candidate) -> Measurement:
         """A verification, from the store where it was made before."""
         say(f"verify {candidate}")
-        return verified(
-            candidate.query(WORKLOAD),
-            store=self.store,
-            device=self.device,
-            settings=VerifySettings(memory=False),
-        )
+        settings = VerifySettings(memory=False)
+        query = candidate.query(WORKLOAD)
+        return verified([query], store=self.store, device=self.device, settings=settings)[0]
 
 
 @dataclass(frozen=True, kw_only=True)

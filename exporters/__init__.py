@@ -5,14 +5,16 @@ from exporters.emit import INPUTS, emit
 from exporters.inputs import make_inputs
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Cost, Licence, Manifest, TaskMetric
-from exporters.parity import Parity, check_parity
+from exporters.onnxruntime_cpu import plain_session
+from exporters.parity import LIMITS, Parity, check_parity, differences
 from exporters.random_weights import random_weights
 from exporters.registry import RUNTIMES, all_targets, runtime
-from exporters.runtime import Artifact, Inputs, Runtime, Session
+from exporters.runtime import Artifact, Inputs, Outputs, Runtime, Session
 from exporters.serialize import model_bytes
 
 __all__ = [
     "INPUTS",
+    "LIMITS",
     "RUNTIMES",
     "Artifact",
     "Cost",
@@ -20,16 +22,19 @@ __all__ = [
     "Licence",
     "LoadedBundle",
     "Manifest",
+    "Outputs",
     "Parity",
     "Runtime",
     "Session",
     "TaskMetric",
     "all_targets",
     "check_parity",
+    "differences",
     "emit",
     "load_bundle",
     "make_inputs",
     "model_bytes",
+    "plain_session",
     "random_weights",
     "read_weights",
     "runtime",

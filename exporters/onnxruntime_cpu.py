@@ -35,7 +35,7 @@ from fleetfit import (
     Workload,
 )
 
-__all__ = ["OnnxRuntimeCpu"]
+__all__ = ["OnnxRuntimeCpu", "plain_session"]
 
 _SPINNING = "session.intra_op.allow_spinning"
 _FATAL = 4
@@ -106,20 +106,31 @@ class OnnxRuntimeCpu(Runtime):
         target = artifact.target
         check_target(self.name, ("fp32",), target)
         check_affinity(target)
-        library = _library()
-        path = existing(artifact)
         options = self.options(target)
-        given = _session_options(library, options)
-        try:
-            session = library.InferenceSession(
-                path, sess_options=given, providers=options["providers"]
-            )
-        except Exception as exc:  # the vendor's classes share no base but Exception
-            kind = _ERRORS.get(type(exc).__name__, SurroundingsError)
-            raise kind(f"ONNX Runtime must be able to load {path}, but says: {said(exc)}") from exc
-        loaded = _OrtSession(session, path)
+        loaded = _open(existing(artifact), options)
         check_read_back(target, _read_back(options), loaded.properties)
         return loaded
+
+
+def plain_session(path: str) -> Session:
+    """The model as it stands: fp32, one thread, no optimisation; what others are compared with.
+
+    Raises as ``OnnxRuntimeCpu.load``.
+    """
+    options = OnnxRuntimeCpu().options(Target(runtime="onnxruntime"))
+    options["session"]["graph_optimization_level"] = "ORT_DISABLE_ALL"
+    return _open(path, options)
+
+
+def _open(path: str, options: dict[str, Any]) -> _OrtSession:
+    library = _library()
+    given = _session_options(library, options)
+    try:
+        session = library.InferenceSession(path, sess_options=given, providers=options["providers"])
+    except Exception as exc:  # the vendor's classes share no base but Exception
+        kind = _ERRORS.get(type(exc).__name__, SurroundingsError)
+        raise kind(f"ONNX Runtime must be able to load {path}, but says: {said(exc)}") from exc
+    return _OrtSession(session, path)
 
 
 class _OrtSession(Session):
@@ -142,6 +153,7 @@ class _OrtSession(Session):
     def properties(self) -> dict[str, str]:
         options = self._session.get_session_options()
         return {
+            "enable_cpu_mem_arena": str(options.enable_cpu_mem_arena),
             "execution_mode": options.execution_mode.name,
             "graph_optimization_level": options.graph_optimization_level.name,
             "inter_op_num_threads": str(options.inter_op_num_threads),

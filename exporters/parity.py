@@ -12,7 +12,7 @@ from exporters.inputs import make_inputs
 from exporters.runtime import Inputs, Session
 from fleetfit import Embedding, InputError, Precision, Workload
 
-__all__ = ["LIMITS", "Parity", "Reference", "check_parity"]
+__all__ = ["LIMITS", "Parity", "Reference", "check_parity", "differences"]
 
 Reference = Callable[[Inputs], Mapping[str, npt.NDArray[np.float32]]]
 """From inputs to the same outputs, by name, computed in fp32 by PyTorch."""
@@ -68,20 +68,9 @@ def check_parity(
     diffs, scale, shapes = [], 0.0, []
     for i, workload in enumerate(_workloads(session.shape, embedding)):
         (inputs,) = make_inputs(embedding, workload, seed=seed + i, count=1)
-        expected, got = reference(inputs), session.run(inputs)
-        if expected.keys() != got.keys():
-            raise InputError(
-                f"The network must have the outputs {sorted(expected)}, but got {sorted(got)}."
-            )
-        for name, array in expected.items():
-            wanted, found = _real(array, inputs), _real(got[name], inputs)
-            if wanted.shape != found.shape:
-                raise InputError(
-                    f"The output {name!r} must have the shape {array.shape}, "
-                    f"but got {got[name].shape}."
-                )
-            diffs.append(np.abs(wanted.astype(np.float64) - found).ravel())
-            scale = max(scale, float(np.abs(wanted).max()))
+        found, largest = differences(reference(inputs), session.run(inputs), inputs)
+        diffs.append(found)
+        scale = max(scale, largest)
         shapes.append((workload.batch, workload.seq_len))
     diff = np.concatenate(diffs)
     limit = LIMITS[precision](scale)
@@ -92,6 +81,31 @@ def check_parity(
         )
     largest, mean = float(diff.max()), float(diff.mean())
     return Parity(max_abs_diff=largest, mean_abs_diff=mean, limit=limit, shapes=tuple(shapes))
+
+
+def differences(
+    expected: Mapping[str, npt.NDArray[np.float32]],
+    got: Mapping[str, npt.NDArray[np.float32]],
+    inputs: Inputs,
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Absolute differences of all outputs at real positions, and the largest expected magnitude.
+
+    Raises InputError where names or shapes differ.
+    """
+    if expected.keys() != got.keys():
+        raise InputError(
+            f"The network must have the outputs {sorted(expected)}, but got {sorted(got)}."
+        )
+    diffs, scale = [], 0.0
+    for name, array in expected.items():
+        wanted, found = _real(array, inputs), _real(got[name], inputs)
+        if wanted.shape != found.shape:
+            raise InputError(
+                f"The output {name!r} must have the shape {array.shape}, but got {got[name].shape}."
+            )
+        diffs.append(np.abs(wanted.astype(np.float64) - found).ravel())
+        scale = max(scale, float(np.abs(wanted).max()))
+    return np.concatenate(diffs), scale
 
 
 LIMITS: dict[Precision, Callable[[float], float]] = {

@@ -9,7 +9,7 @@ from fleetfit.codec import check_literals, digest
 from fleetfit.device import DeviceInfo, Health
 from fleetfit.errors import InputError
 from fleetfit.query import Query, Target
-from fleetfit.readings import GpuUse, MemoryReading, Window
+from fleetfit.readings import GpuUse, MemoryReading, Window, calm_samples
 from fleetfit.statistics import (
     P99_SAMPLES,
     bootstrap_interval,
@@ -133,7 +133,8 @@ class Measurement:
     @property
     def calm_p50_s(self) -> float | None:
         """Median over processes of the median of undisturbed windows; None where none is left."""
-        calm = [_calm(s, w) for s, w in zip(self.samples_s, self.windows, strict=False)]
+        pairs = zip(self.samples_s, self.windows, strict=False)
+        calm = [calm_samples(samples, windows) for samples, windows in pairs]
         left = [s for s in calm if s]
         return median_of_medians(left) if left else None
 
@@ -151,14 +152,3 @@ def versions_of(target: Target, device: DeviceInfo) -> dict[str, str]:
     """Versions that decide what ``target`` costs: of its runtime; another's changes nothing."""
     found = device.versions.get(target.runtime)
     return {} if found is None else {target.runtime: found}
-
-
-def _calm(samples_s: tuple[float, ...], windows: tuple[Window, ...]) -> tuple[float, ...]:
-    """The samples of windows without a tag."""
-    left: list[float] = []
-    at = 0
-    for window in windows:
-        if not window.tags:
-            left += samples_s[at : at + window.samples]
-        at += window.samples
-    return tuple(left)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from fleetfit.codec import check_literals
 from fleetfit.errors import InputError
 
-__all__ = ["GpuUse", "MemoryReading", "MemoryStage", "Window"]
+__all__ = ["GpuUse", "MemoryReading", "MemoryStage", "Window", "calm_samples"]
 
 MemoryStage = Literal["imports", "load", "warm", "steady"]
 """With the runtime imported; the model loaded; every input run once; after all runs."""
@@ -91,3 +92,14 @@ class GpuUse:
     def __post_init__(self) -> None:
         """The method of the memory is known."""
         check_literals(self)
+
+
+def calm_samples(samples_s: Sequence[float], windows: Sequence[Window]) -> tuple[float, ...]:
+    """Those samples of a process that fall into windows without a tag."""
+    left: list[float] = []
+    at = 0
+    for window in windows:
+        if not window.tags:
+            left += samples_s[at : at + window.samples]
+        at += window.samples
+    return tuple(left)

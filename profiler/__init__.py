@@ -4,9 +4,10 @@ from profiler.plan import plan
 from profiler.protocol import SurveyProtocol, VerifyProtocol, is_present
 from profiler.store import Store
 from profiler.survey import SurveySettings, survey
-from profiler.verify import VerifySettings, verified, verify
+from profiler.verify import ModelFile, VerifySettings, verified, verify, verify_all
 
 __all__ = [
+    "ModelFile",
     "Store",
     "SurveyProtocol",
     "SurveySettings",
@@ -17,4 +18,5 @@ __all__ = [
     "survey",
     "verified",
     "verify",
+    "verify_all",
 ]

@@ -5,18 +5,37 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from exporters import Artifact, Inputs, Session, emit, make_inputs, random_weights, runtime
 from fleetfit import Query, SurroundingsError, Target, digest, dumps, loads
 from fleetfit.files import read_text, write_text
+from profiler.outputs import check_outputs
 
-__all__ = ["artifact_of", "load_timed", "ready_inputs"]
+__all__ = ["Built", "Loaded", "built", "load_timed", "ready_inputs"]
 
 
-def artifact_of(query: Query, directory: Path, *, seed: int) -> Artifact:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """An artefact and the seconds its runtime took to build it from the graph in memory."""
+
+    artifact: Artifact
+    build_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """A loaded network, and what loading took in seconds."""
+
+    session: Session
+    import_s: float
+    """The library's import; next to nothing where it was imported before."""
+    load_s: float
+    """From the file to a session, without the import."""
+
+
+def built(query: Query, directory: Path, *, seed: int) -> Built:
     """The artefact of ``query`` under random weights; built where it is not there yet."""
     target, workload = query.target, query.workload
     fixed = workload if target.shapes == "fixed" else None
@@ -24,26 +43,27 @@ def artifact_of(query: Query, directory: Path, *, seed: int) -> Artifact:
     place = directory / digest((fixed, seed))
     record = place / "artifact.json"
     if record.is_file():
-        artifact = loads(Artifact, read_text(record, "An artefact's record"))
-        return dataclasses.replace(artifact, target=target, workload=workload)
-    weights = random_weights(query.architecture, seed=seed)
-    model = emit(query.architecture, weights, workload=fixed)
-    artifact = runtime(target.runtime).build(model, target, workload, place)
-    write_text(record, dumps(artifact))
-    return artifact
+        found = loads(Built, read_text(record, "An artefact's record"))
+        artifact = dataclasses.replace(found.artifact, target=target, workload=workload)
+        return dataclasses.replace(found, artifact=artifact)
+    model = emit(query.architecture, random_weights(query.architecture, seed=seed), workload=fixed)
+    adapter = runtime(target.runtime)
+    start = time.perf_counter()
+    artifact = adapter.build(model, target, workload, place)
+    found = Built(artifact=artifact, build_s=time.perf_counter() - start)
+    write_text(record, dumps(found))
+    return found
 
 
-def load_timed(artifact: Artifact) -> tuple[Session, float]:
-    """The loaded network and the seconds loading took, import of the library left out.
-
-    Pins this process where the target names cores.
-    """
+def load_timed(artifact: Artifact) -> Loaded:
+    """Load the network, timed; pins this process where the target names cores."""
     pin(artifact.target)
     found = runtime(artifact.target.runtime)
-    found.version()  # imports the library
     start = time.perf_counter()
+    found.version()  # imports the library
+    imported = time.perf_counter()
     session = found.load(artifact)
-    return session, time.perf_counter() - start
+    return Loaded(session=session, import_s=imported - start, load_s=time.perf_counter() - imported)
 
 
 def pin(target: Target) -> None:
@@ -58,13 +78,17 @@ def pin(target: Target) -> None:
             ) from exc
 
 
-def ready_inputs(session: Session, query: Query, *, seed: int, count: int) -> list[Inputs]:
-    """Inputs of the workload, after one run whose outputs must be finite."""
+def ready_inputs(
+    session: Session, query: Query, *, seed: int, count: int, expected: Path
+) -> tuple[list[Inputs], float]:
+    """Inputs of the workload, and the seconds of the first run.
+
+    Raises SurroundingsError where its outputs are not those of the file ``expected``
+    (``profiler.outputs``): the time of a network that computes something else is worth nothing.
+    """
     inputs = make_inputs(query.architecture.embedding, query.workload, seed=seed, count=count)
-    for name, values in session.run(inputs[0]).items():
-        if values.size == 0 or not np.isfinite(values).all():
-            raise SurroundingsError(
-                f"The outputs of {query.target} must be finite numbers, but {name!r} has others; "
-                "leave this target out."
-            )
-    return list(inputs)
+    start = time.perf_counter()
+    found = session.run(inputs[0])
+    first_run_s = time.perf_counter() - start
+    check_outputs(found, expected, inputs[0], query.target)
+    return list(inputs), first_run_s

@@ -34,5 +34,9 @@ class Bench(abc.ABC):
         """Peak memory of a fresh child that only loads and runs the network; nothing is timed."""
 
     @abc.abstractmethod
+    def wait_for_calm(self, at_most_s: float) -> bool:
+        """Wait until nothing else uses the machine; False where it still does after that long."""
+
+    @abc.abstractmethod
     def close(self) -> None:
         """End every child and remove every file."""

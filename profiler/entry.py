@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
-from fleetfit import Job, Query, Status
+from fleetfit import Flag, Job, Query
 from profiler.protocol import SurveyProtocol
 from profiler.visit import Verdict, Visit
 
@@ -31,13 +31,13 @@ class Entry:
             return True
         return "pending" not in self.verdicts.values() and not _agree(usable, protocol)
 
-    def result(self, protocol: SurveyProtocol) -> tuple[list[Visit], Status]:
-        """The visits that count and the status of a configuration that wants no more."""
+    def result(self, protocol: SurveyProtocol) -> tuple[list[Visit], tuple[Flag, ...]]:
+        """The visits that count, and why they are not enough; once no more is wanted."""
         good = [v for n, v in self.visits.items() if self.verdicts[n] == "good"]
         if len(good) < protocol.visits:
-            return list(self.visits.values()), "noisy"
+            return list(self.visits.values()), ("disturbed",)
         agree = _agree([v.latency_s for v in good], protocol)
-        return good, "ok" if agree else "noisy"
+        return good, () if agree else ("disagreeing",)
 
     def _latencies(self, *verdicts: Verdict) -> list[float]:
         return [v.latency_s for n, v in self.visits.items() if self.verdicts[n] in verdicts]

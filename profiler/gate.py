@@ -1,47 +1,47 @@
-"""The gate of a survey: is the machine as fast as it was? Never a divisor."""
+"""The gate of a survey: is the machine as fast as it usually is? Never a divisor."""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
 from typing import Final
-
-import numpy as np
 
 from fleetfit import Target
 from profiler.bench import Bench
+from profiler.usual import Usual
 
 __all__ = ["Gate"]
 
-_REMEMBERED: Final = 31
-_FIRST_READINGS: Final = 3
+_FIRST_READINGS: Final = 5
 
 
 class Gate:
-    """Readings of the reference network of each target against their running median."""
+    """Readings of the reference network of each target against their usual level."""
 
-    def __init__(self, bench: Bench, *, limit: float) -> None:
-        """``limit``: relative deviation from the median above which a stretch is disturbed."""
-        self._bench, self._limit = bench, limit
-        self._readings: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_REMEMBERED))
+    def __init__(self, bench: Bench, usual: Usual, *, limit: float) -> None:
+        """``limit``: relative deviation from the usual above which a stretch is disturbed."""
+        self._bench, self._usual, self._limit = bench, usual, limit
+        self._latest: dict[str, float] = {}
 
     def start(self, targets: list[Target]) -> None:
-        """Take the first readings of each target."""
+        """Take the first readings of each target: enough for a usual level."""
         for _ in range(_FIRST_READINGS):
             for target in targets:
-                self._readings[target.id].append(self._bench.reference(target))
+                self._read(target)
 
     def is_calm(self, target: Target) -> bool:
         """Read the reference; False where it is off, and still off when read once more."""
-        readings = self._readings[target.id]
-        median = float(np.median(readings))
+        usual_s = self._usual.level_s(target)
         for _ in range(2):
-            reading = self._bench.reference(target)
-            # Every reading is remembered: after a lasting change the median follows.
-            readings.append(reading)
-            if abs(reading / median - 1) <= self._limit:
+            reading = self._read(target)
+            if usual_s is None or abs(reading / usual_s - 1) <= self._limit:
                 return True
         return False
 
     def latest_s(self, target: Target) -> float:
         """The last reading, seconds."""
-        return self._readings[target.id][-1]
+        return self._latest[target.id]
+
+    def _read(self, target: Target) -> float:
+        # Every reading is remembered: after a lasting change the usual level follows.
+        reading = self._latest[target.id] = self._bench.reference(target)
+        self._usual.add(target, reading)
+        return reading

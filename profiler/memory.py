@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 
 from devices import run_isolated
 from exporters import INPUTS, Artifact, make_inputs, runtime
-from fleetfit import InputError, Query, from_json
+from fleetfit import InputError, MemoryReading, MemoryStage, Query, from_json
 from fleetfit.files import write_bytes
 from profiler.visit import MemoryUse
 
-__all__ = ["Peaks", "measure_memory", "memory_job", "read_peaks"]
+__all__ = ["measure_memory", "memory_job", "memory_use", "read_stages"]
 
 _SCRIPT: Final = Path(__file__).with_name("memory_child.py")
 _INPUTS: Final = 8
 _RUNS: Final = 50
 _AT_MOST_S: Final = 2.0
 """Arenas have grown to their size after the first runs of each input; slow networks run fewer."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Peaks:
-    """Peak resident bytes (VmHWM) since the child began."""
-
-    imports: int
-    """With the runtime imported and nothing loaded."""
-    steady: int
-    """After all runs."""
-
-    def __post_init__(self) -> None:
-        """Both readings are there."""
-        if min(self.imports, self.steady) < 1:
-            raise InputError(f"Peaks must be at least 1 byte each, but got {self}.")
 
 
 def measure_memory(
@@ -49,10 +33,7 @@ def measure_memory(
     not answer within ``timeout_s``.
     """
     job = memory_job(query, artifact, scratch=scratch, seed=seed)
-    peaks = read_peaks(job, timeout_s=timeout_s)
-    return MemoryUse(
-        peak_bytes=peaks.steady, above_imports_bytes=max(0, peaks.steady - peaks.imports)
-    )
+    return memory_use(read_stages(job, timeout_s=timeout_s))
 
 
 def memory_job(query: Query, artifact: Artifact, *, scratch: Path, seed: int) -> dict[str, Any]:
@@ -75,6 +56,22 @@ def memory_job(query: Query, artifact: Artifact, *, scratch: Path, seed: int) ->
     }
 
 
-def read_peaks(job: dict[str, Any], *, timeout_s: float) -> Peaks:
-    """What the child of ``memory_job`` reads; raises as ``measure_memory``."""
-    return from_json(Peaks, run_isolated(_SCRIPT, job, timeout_s=timeout_s))
+def read_stages(job: dict[str, Any], *, timeout_s: float) -> tuple[MemoryReading, ...]:
+    """What the child of ``memory_job`` reads, a reading for each stage in order.
+
+    Raises as ``measure_memory``, and InputError for an answer that is none.
+    """
+    answer = run_isolated(_SCRIPT, job, timeout_s=timeout_s)
+    found = from_json(tuple[MemoryReading, ...], answer)
+    if tuple(r.stage for r in found) != get_args(MemoryStage):
+        raise InputError(
+            f"A memory child must read the stages {', '.join(get_args(MemoryStage))}, but read "
+            f"{', '.join(r.stage for r in found) or 'none'}."
+        )
+    return found
+
+
+def memory_use(stages: tuple[MemoryReading, ...]) -> MemoryUse:
+    """Peak over all stages, and its share above the imports."""
+    imports, peak = stages[0].peak_bytes, stages[-1].peak_bytes
+    return MemoryUse(peak_bytes=peak, above_imports_bytes=max(0, peak - imports), readings=stages)

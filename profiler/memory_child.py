@@ -4,8 +4,10 @@ It imports the runtime and numpy and nothing of this project, whose own librarie
 the peak. So it is told everything, and has its own few lines for the child's side of a worker
 (``devices.child``). Nothing is timed here, and nothing is built here.
 
-The peak is VmHWM, which starts anew at exec. ``ru_maxrss`` is never used: it is inherited across
-fork and exec, so the child of a large parent would report its parent's peak.
+The peak is VmHWM, which starts anew at exec and is set back before every stage, where the kernel
+allows that; the peak up to a stage is the largest so far. ``ru_maxrss`` is never used: it is
+inherited across fork and exec, so the child of a large parent would report its parent's peak.
+Nor is VmPeak, which counts addresses, not memory.
 """
 
 from __future__ import annotations
@@ -25,33 +27,40 @@ import numpy as np
 __all__ = ["LOADERS", "measure"]
 
 _STATUS: Final = "/proc/self/status"
+_ROLLUP: Final = "/proc/self/smaps_rollup"
+_CLEAR: Final = "/proc/self/clear_refs"
+_RESET_PEAK: Final = "5"
 _PR_SET_PDEATHSIG: Final = 1
 
 Run = Callable[[dict[str, Any]], Any]
 Load = Callable[[str, dict[str, Any]], tuple[Any, Run]]
 
 
-def measure(job: dict[str, Any]) -> dict[str, int]:
-    """Load and run as ``profiler.memory`` asks; peaks in bytes after the imports and at the end.
+def measure(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Load and run as ``profiler.memory`` asks; a reading in bytes after each stage.
 
     Raises ImportError where the runtime is not installed and whatever the runtime raises.
     """
     if job["affinity"]:
         os.sched_setaffinity(0, job["affinity"])
+    readings: list[dict[str, Any]] = []
     library, load = LOADERS[job["runtime"]]
     library()
-    imports = _peak_bytes()
+    fresh = _read("imports", readings, fresh=True)
     _, run = load(job["model"], job["options"])
+    fresh = _read("load", readings, fresh=fresh)
     stack = np.load(job["inputs"], allow_pickle=False)
     inputs = [dict(zip(job["names"], row, strict=True)) for row in stack]
     for values in inputs:
         run(values)
+    fresh = _read("warm", readings, fresh=fresh)
     end = time.monotonic() + job["at_most_s"]
     for number in range(job["runs"]):
         if time.monotonic() > end:
             break
         run(inputs[number % len(inputs)])
-    return {"imports": imports, "steady": _peak_bytes()}
+    _read("steady", readings, fresh=fresh)
+    return readings
 
 
 def _onnxruntime() -> Any:
@@ -103,12 +112,40 @@ A loader returns the loaded object and what runs it.
 """
 
 
-def _peak_bytes() -> int:
-    with open(_STATUS) as lines:  # noqa: PTH123 - pathlib is one more import
+def _read(stage: str, readings: list[dict[str, Any]], *, fresh: bool) -> bool:
+    """Add the reading of a stage; ``fresh``: its peak began with it. Returns the next one's."""
+    peak = _lines(_STATUS).get("VmHWM")
+    if peak is None:
+        raise OSError(f"{_STATUS} must give VmHWM, which Linux does, but this system does not")
+    now = _lines(_ROLLUP)  # absent before Linux 4.14
+    private = [now[key] for key in ("Private_Clean", "Private_Dirty") if key in now]
+    reading = {
+        "stage": stage,
+        "peak_bytes": max([peak, *(r["peak_bytes"] for r in readings)]),
+        "stage_peak_bytes": peak if fresh else None,
+        "resident_bytes": now.get("Rss"),
+        "proportional_bytes": now.get("Pss"),
+        "unique_bytes": sum(private) if private else None,
+    }
+    readings.append(reading)
+    try:
+        with open(_CLEAR, "w") as file:  # noqa: PTH123 - pathlib is one more import
+            file.write(_RESET_PEAK)
+    except OSError:
+        return False
+    return True
+
+
+def _lines(path: str) -> dict[str, int]:
+    """Name to bytes of every line with a size in kB; empty where the file is not there."""
+    found = {}
+    with contextlib.suppress(OSError), open(path) as lines:  # noqa: PTH123 - one import less
         for line in lines:
-            if line.startswith("VmHWM:"):  # in KiB
-                return int(line.split()[1]) * 1024
-    raise OSError(f"{_STATUS} must give VmHWM, which Linux does, but this system does not")
+            name, _, rest = line.partition(":")
+            words = rest.split()
+            if len(words) == 2 and words[1] == "kB" and words[0].isdigit():
+                found[name] = int(words[0]) * 1024
+    return found
 
 
 def _answer(line: bytes) -> dict[str, Any]:

@@ -1,24 +1,64 @@
 """The two measuring protocols: every constant in one place, with its meaning.
 
-History: survey version 2 made four short visits of two longer ones. Measurements of
-different versions are different jobs and never mix.
+History: survey 2 made four short visits of two longer ones; survey 3 compares outputs before it
+times and sets aside visits that other processes or the hypervisor disturbed; verify 2 looks at the
+machine before and in every process, times the reference network beside the samples, adds processes
+until they agree, and takes memory from three children. Measurements of different versions are
+different jobs and never mix.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
-from fleetfit import DeviceInfo, InputError, Measurement
+from fleetfit import DeviceInfo, Health, InputError, Measurement
 
-__all__ = ["SurveyProtocol", "VerifyProtocol", "is_present"]
+__all__ = ["DisturbanceLimits", "SurveyProtocol", "VerifyProtocol", "is_present"]
+
+_FREE_CORES: Final = 0.1
+"""Cores' worth of other processes that every machine has, and that disturb nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DisturbanceLimits:
+    """Above which a window, a visit or a process counts as disturbed."""
+
+    steal: float = 0.01
+    """Share of processor time taken by the hypervisor."""
+    other_load: float = 0.05
+    """Processor time of other processes, as a share of all cores; a tenth of one is always free."""
+    waiting: float = 0.10
+    """Share of the time in which some task waited for a processor (PSI)."""
+    switches: int = 20
+    """Involuntary switches of a window above twice those of the middle window."""
+    reference: float = 0.10
+    """The reference network is off by more from its usual level (relative)."""
+    least_references: int = 5
+    """A usual level is the median of at least so many earlier readings."""
+    windows: float = 0.25
+    """A process with a larger share of tagged windows is disturbed."""
+
+    def __post_init__(self) -> None:
+        """Limits are above 0."""
+        _check(self, zero_allowed=("switches",))
+
+    def other_cores(self, cores: int) -> float:
+        """Cores' worth of other processes that are allowed on a machine of ``cores``."""
+        return max(_FREE_CORES, self.other_load * cores)
+
+    def allow(self, health: Health, cores: int) -> bool:
+        """Whether nothing in a reading is above the limits; what is not known counts as calm."""
+        steal, others = health.steal or 0.0, health.other_load or 0.0
+        return steal <= self.steal and others <= self.other_cores(cores)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SurveyProtocol:
     """Many configurations, quickly: the data that predictors learn from."""
 
-    version: int = 2
+    version: int = 3
     warmup_runs: int = 10
     """At least this many runs before any sample is kept,"""
     warmup_s: float = 0.1
@@ -39,23 +79,36 @@ class SurveyProtocol:
     """The reference network of each target is timed again after this long."""
     reference_s: float = 0.1
     """How long a reading of the reference network takes."""
-    reference_limit: float = 0.10
-    """Off by more from its running median: the stretch before counts as disturbed."""
+    limits: DisturbanceLimits = field(default_factory=DisturbanceLimits)
+    """Of visits, and of the reference network: off by more from its usual level, the stretch before
+    counts as disturbed."""
+    look_s: float = 0.25
+    """After a disturbed visit the machine is looked at for so long, until it is calm again;"""
+    wait_s: float = 10.0
+    """that takes at most this long each time,"""
+    wait_all_s: float = 120.0
+    """and at most this long in a survey."""
     request_timeout_s: float = 300.0
     """A child that does not answer for this long is stopped."""
 
     def __post_init__(self) -> None:
         """Counts and times are above 0."""
-        _check(self, zero_allowed=("extra_visits", "warmup_s"))
+        _check(self, zero_allowed=("extra_visits", "warmup_s", "wait_s", "wait_all_s"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyProtocol:
     """One configuration, carefully: what a budget is judged by."""
 
-    version: int = 1
+    version: int = 2
     processes: int = 3
     """Fresh processes; the spread between them is the noise."""
+    most_processes: int = 5
+    """Up to so many, while the bootstrap interval over processes is wider than ``half_width``."""
+    extra_processes: int = 3
+    """At most this many more, in the place of disturbed ones."""
+    disagreement: float = 0.05
+    """Still wider than this to either side after the last process: flagged ``disagreeing``."""
     warmup_runs: int = 10
     warmup_s: float = 0.5
     """Warm-up lasts at least so many runs and so long, then until the runs have settled:"""
@@ -83,12 +136,30 @@ class VerifyProtocol:
     """differ by at most this factor;"""
     cap_s: float = 20.0
     """or after this long: the measurement is then stored as ``unstable``."""
+    reference_s: float = 0.06
+    """The reference network is timed for so long after every window."""
+    refresh_runs: int = 3
+    """Runs after it that are not kept: they bring the network back into the caches."""
+    limits: DisturbanceLimits = field(default_factory=DisturbanceLimits)
+    look_s: float = 0.25
+    """Before each process the machine is looked at for so long;"""
+    wait_s: float = 60.0
+    """while it is disturbed the process waits, in all at most this long for a measurement."""
+    statistics_gap: float = 0.05
+    """Medians with and without tagged windows differ by more: flagged ``disagreeing``."""
+    memory_processes: int = 3
+    """Children that only load and run the model; their median counts."""
     process_timeout_s: float = 300.0
     """A process that does not answer for this long is stopped."""
 
     def __post_init__(self) -> None:
         """Counts and times are above 0."""
-        _check(self, zero_allowed=("warmup_s",))
+        _check(self, zero_allowed=("warmup_s", "extra_processes", "refresh_runs", "wait_s"))
+        if self.most_processes < self.processes:
+            raise InputError(
+                "`most_processes >= processes` must hold, but got "
+                f"{self.most_processes} and {self.processes}."
+            )
 
 
 def is_present(measurement: Measurement, device: DeviceInfo) -> bool:
@@ -98,9 +169,13 @@ def is_present(measurement: Measurement, device: DeviceInfo) -> bool:
     return job.protocol_version == protocol.version and measurement.is_current(device)
 
 
-def _check(protocol: SurveyProtocol | VerifyProtocol, *, zero_allowed: tuple[str, ...]) -> None:
-    for field in dataclasses.fields(protocol):
-        value = getattr(protocol, field.name)
-        if value < 0 or (value == 0 and field.name not in zero_allowed):
+def _check(
+    protocol: SurveyProtocol | VerifyProtocol | DisturbanceLimits, *, zero_allowed: tuple[str, ...]
+) -> None:
+    for one in dataclasses.fields(protocol):
+        value = getattr(protocol, one.name)
+        if isinstance(value, DisturbanceLimits):
+            continue
+        if value < 0 or (value == 0 and one.name not in zero_allowed):
             kind = type(protocol).__name__
-            raise InputError(f"{kind}.{field.name} must be above 0, but got {value}.")
+            raise InputError(f"{kind}.{one.name} must be above 0, but got {value}.")

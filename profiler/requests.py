@@ -7,20 +7,36 @@ from typing import Literal
 
 from exporters import Artifact
 from fleetfit import Query
+from profiler.artifacts import Built
 from profiler.protocol import SurveyProtocol, VerifyProtocol
 
-__all__ = ["BuildRequest", "SurveyRequest", "VerifyRequest"]
+__all__ = ["BuildRequest", "Prepared", "SurveyRequest", "VerifyRequest"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildRequest:
-    """Ask a survey child to build the artefact of a query."""
+    """Ask a survey child to prepare a query for measuring."""
 
     kind: Literal["build"] = "build"
     query: Query
     directory: str
-    """Where the artefact stands or is to be built."""
+    """Where the artefact stands or is to be built; the reference network's stands beside it."""
     seed: int
+    artifact: Artifact | None = None
+    """A given model that is measured in the place of random weights."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """All that a fresh process needs to time a query."""
+
+    built: Built | None
+    """None for a given model."""
+    expected: str
+    """File of the outputs that must come (``profiler.outputs``)."""
+    reference: Artifact
+    """The reference network."""
+    reference_expected: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,5 +57,8 @@ class VerifyRequest:
 
     query: Query
     artifact: Artifact
+    expected: str
+    reference: Artifact
+    reference_expected: str
     seed: int
     protocol: VerifyProtocol

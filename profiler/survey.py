@@ -12,20 +12,22 @@ import numpy as np
 from devices import machine_lock, scratch_directory
 from fleetfit import (
     DeviceInfo,
-    Health,
     InputError,
     Job,
     LayerTable,
     Measurement,
     Query,
-    Target,
     parameters,
+    versions_of,
 )
 from profiler.bench import Bench
+from profiler.clock import utc_now
 from profiler.entry import Entry
 from profiler.gate import Gate
+from profiler.health import worst_health
 from profiler.protocol import SurveyProtocol
 from profiler.store import Store
+from profiler.usual import Usual
 from profiler.visit import MemoryUse, Verdict, Visit
 from profiler.workers import WorkerBench
 
@@ -120,7 +122,9 @@ class Survey:
     def run(self, bench: Bench, progress: Progress | None = None) -> list[Measurement]:
         """Make every visit that is wanted and return the measurements."""
         self._progress = progress
-        gate = Gate(bench, limit=self._settings.protocol.reference_limit)
+        limits = self._settings.protocol.limits
+        usual = Usual(self._device, limits, self._store)
+        gate = Gate(bench, usual, limit=limits.reference)
         targets = list({e.query.target.id: e.query.target for e in self._open.values()}.values())
         if any(self._wants_visit(entry) for entry in self._open.values()):
             gate.start(targets)
@@ -143,7 +147,9 @@ class Survey:
             query = entry.query
             self._tell(f"{query.architecture.summary()} in {query.target}")
             visit = bench.visit(query, seed=self._settings.seed)
-            self._add(entry, visit, gate.latest_s(query.target))
+            if self._add(entry, visit, gate.latest_s(query.target)) == "disturbed":
+                self._tell("waiting for calm: other processes or the hypervisor use the machine")
+                bench.wait_for_calm(protocol.wait_s)
             stretch.append(entry)
             if bench.now_s() - began >= protocol.reference_every_s:
                 self._judge(stretch, gate)
@@ -153,13 +159,19 @@ class Survey:
         self._finish(bench)
         self._tell("")
 
-    def _add(self, entry: Entry, visit: Visit, reference_s: float) -> None:
+    def _add(self, entry: Entry, visit: Visit, reference_s: float) -> Verdict:
+        """Keep a visit; disturbed at once where a cause was seen, else pending."""
         health = dataclasses.replace(visit.health, reference_s=reference_s)
         visit = dataclasses.replace(visit, health=health)
-        versions = self._versions(entry.query.target)
+        versions = versions_of(entry.query.target, self._device)
         number = self._store.add_visit(entry.job, self._device.name, visit, versions)
         entry.visits[number] = visit
-        entry.verdicts[number] = "pending"
+        calm = self._settings.protocol.limits.allow(visit.health, self._device.cores)
+        verdict: Verdict = "pending" if calm else "disturbed"
+        if not calm:
+            self._store.judge_visits([number], verdict)
+        entry.verdicts[number] = verdict
+        return verdict
 
     def _judge(self, stretch: list[Entry], gate: Gate) -> None:
         """Set the verdict on the pending visits of a stretch, target by target."""
@@ -195,32 +207,39 @@ class Survey:
                 measurement,
                 memory_bytes=memory.peak_bytes,
                 memory_above_imports_bytes=memory.above_imports_bytes,
+                memory=(memory.readings,) if memory.readings else (),
             )
         self._store.put(measurement)
         self._done[entry.job.id] = measurement
         del self._open[entry.job.id]
 
     def _measurement(self, entry: Entry) -> Measurement:
-        visits, status = entry.result(self._settings.protocol)
+        visits, flags = entry.result(self._settings.protocol)
+        first_runs = [v.first_run_s for v in visits if v.first_run_s is not None]
         return Measurement(
             job=entry.job,
             device=self._device,
             samples_s=tuple(v.samples_s for v in visits),
+            set_aside_s=tuple(v.samples_s for v in entry.visits.values() if v not in visits),
             memory_bytes=None,
             memory_above_imports_bytes=None,
             file_bytes=visits[-1].file_bytes,
             load_s=float(np.median([v.load_s for v in visits])),
+            first_run_s=float(np.median(first_runs)) if first_runs else None,
+            build_s=visits[-1].build_s,
             health=worst_health([v.health for v in visits]),
-            versions=self._versions(entry.query.target),
+            versions=versions_of(entry.query.target, self._device),
             properties=visits[-1].properties,
-            status=status,
+            status="noisy" if flags else "ok",
+            flags=flags,
+            measured_at=utc_now(),
         )
 
     def _look_up(self, job: Job) -> None:
         query, device = job.query, self._device
-        versions = self._versions(query.target)
-        stored = self._store.get(job, device.name)
-        if stored is not None and stored.is_current(device):
+        versions = versions_of(query.target, device)
+        stored = self._store.get(job, device.name, versions)
+        if stored is not None:
             self._done[job.id] = stored
             wants_memory = query.architecture.cost_id in self._with_memory
             if stored.memory_bytes is None and wants_memory:
@@ -258,25 +277,6 @@ class Survey:
             protocol_version=protocol.version,
             seed=self._settings.seed,
         )
-
-    def _versions(self, target: Target) -> dict[str, str]:
-        """Only of the runtime that measures: another one's update changes nothing here."""
-        found = self._device.versions.get(target.runtime)
-        return {} if found is None else {target.runtime: found}
-
-
-def worst_health(readings: Sequence[Health]) -> Health:
-    """The largest of each value; the last reading of the reference."""
-
-    def largest(values: list[float | None]) -> float | None:
-        return max((v for v in values if v is not None), default=None)
-
-    return Health(
-        load_1m=largest([r.load_1m for r in readings]),
-        steal=largest([r.steal for r in readings]),
-        pressure=largest([r.pressure for r in readings]),
-        reference_s=readings[-1].reference_s,
-    )
 
 
 def _shuffled(entries: list[Entry], rng: np.random.Generator, last: str) -> list[Entry]:

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from fleetfit.statistics import bootstrap_interval
+from fleetfit.statistics import bootstrap_interval, percentile
 from profiler.protocol import VerifyProtocol
 
 __all__ = ["TimingLoop", "has_settled", "is_steady", "quiet_gc"]
 
 _CAPACITY: Final = 1 << 16
 _DRAWS: Final = 200
+_WINDOWS: Final = 3
 
 
 @contextlib.contextmanager
@@ -78,18 +79,13 @@ def has_settled(samples_s: Sequence[float], protocol: VerifyProtocol) -> bool:
     return abs(spread[1] - spread[0]) <= protocol.settle_mad * scale
 
 
-def is_steady(samples_s: Sequence[float], protocol: VerifyProtocol) -> bool:
-    """Whether sampling may stop: long enough, many enough, a narrow interval, level windows."""
-    values = np.asarray(samples_s)
-    ends = np.cumsum(values)
-    if len(values) < protocol.min_samples or ends[-1] < protocol.sample_s:
+def is_steady(windows_s: Sequence[Sequence[float]], protocol: VerifyProtocol) -> bool:
+    """Whether sampling may stop: long enough, many enough, level windows, a narrow interval."""
+    samples = [s for window in windows_s for s in window]
+    if len(samples) < protocol.min_samples or sum(samples) < protocol.sample_s:
         return False
-    length = max(protocol.window_s, 5 * float(np.median(values)))
-    window = ((ends[-1] - ends) / length).astype(np.int64)  # 0: the last one
-    if window[0] < 2:
+    levels = [percentile(window, 0.5) for window in windows_s[-_WINDOWS:]]
+    if len(levels) < _WINDOWS or max(levels) > protocol.window_ratio * min(levels):
         return False
-    levels = [float(np.median(values[window == k])) for k in range(3) if np.any(window == k)]
-    if len(levels) < 3 or max(levels) > protocol.window_ratio * min(levels):
-        return False
-    low, high = bootstrap_interval([samples_s], draws=_DRAWS)
-    return (high - low) / 2 <= protocol.half_width * float(np.median(values))
+    low, high = bootstrap_interval([samples], draws=_DRAWS)
+    return (high - low) / 2 <= protocol.half_width * percentile(samples, 0.5)

@@ -1,25 +1,29 @@
-"""The ``verify`` protocol: one configuration in fresh processes, until the figures stand."""
+"""The ``verify`` protocol: configurations in fresh processes, until the figures stand."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from devices import machine_lock, run_isolated, scratch_directory
+from devices import Worker, machine_lock, run_isolated, scratch_directory
 from exporters import Artifact
-from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, from_json
+from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, from_json, versions_of
 from fleetfit.files import sha256_of
+from profiler.calm import Calm
+from profiler.clock import utc_now
 from profiler.memory import measure_memory
+from profiler.process import Process, tagged
 from profiler.protocol import VerifyProtocol
-from profiler.requests import BuildRequest, VerifyRequest
+from profiler.requests import BuildRequest, Prepared, VerifyRequest
 from profiler.store import Store
-from profiler.survey import Progress, worst_health
-from profiler.verify_child import Verification
-from profiler.visit import MemoryUse
+from profiler.survey import Progress
+from profiler.usual import Usual
+from profiler.verification import Verification
 
-__all__ = ["VerifySettings", "verified", "verify"]
+__all__ = ["ModelFile", "VerifySettings", "verified", "verify", "verify_all"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,76 +32,94 @@ class VerifySettings:
 
     protocol: VerifyProtocol = field(default_factory=VerifyProtocol)
     seed: int = 0
-    """Of weights and inputs."""
+    """Of weights, inputs and the order of processes."""
     memory: bool = True
-    """Whether a memory child runs after the timed processes."""
+    """Whether memory children run between the timed processes."""
     lock_wait_s: float = 60.0
     """How long another measurement on this machine is waited for."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFile:
+    """An exported model of a query, measured in the place of seeded random weights."""
+
+    query: Query
+    path: Path
+
+
 def verify(
-    query: Query,
+    what: Query | ModelFile,
     *,
     device: DeviceInfo,
-    model_path: Path | None = None,
+    store: Store | None = None,
     settings: VerifySettings = VerifySettings(),
     progress: Progress | None = None,
 ) -> Measurement:
-    """Measure ``query`` on this machine: an exported model, or seeded random weights.
+    """Measure a network on this machine.
 
-    ``progress`` counts child processes. Status ``unstable``: a process never settled or hit its
-    cap; the samples are there all the same. Raises InputError for a model file that is missing or
-    not readable by the runtime, SurroundingsError where another measurement holds the machine or a
-    child fails.
+    ``store`` tells how fast the machine usually is, and learns it; the measurement is the caller's
+    to store. ``progress`` counts child processes. A status other than ``ok`` has its reasons in
+    ``flags``; the samples are there all the same. Raises InputError for a model file that is
+    missing or not readable by the runtime, SurroundingsError where another measurement holds the
+    machine, a child fails, or the outputs are not those of the ONNX graph.
     """
-    if model_path is not None and not model_path.is_file():
-        raise InputError(f"The model must be an existing file, but {model_path} is not there.")
-    with (
-        machine_lock("a verification", timeout_s=settings.lock_wait_s) as lock,
-        scratch_directory(lock) as scratch,
-    ):
-        if model_path is None:
-            artifact = _build(query, scratch, settings)
-        else:
-            artifact = _artifact(query, model_path)
-        runs, memory = _measure(query, artifact, settings, progress, scratch=scratch)
-    calm = all(run.settled and run.steady for run in runs)
-    return Measurement(
-        job=_job(query, settings, None if model_path is None else artifact.sha256),
-        device=device,
-        samples_s=tuple(run.visit.samples_s for run in runs),
-        memory_bytes=None if memory is None else memory.peak_bytes,
-        memory_above_imports_bytes=None if memory is None else memory.above_imports_bytes,
-        file_bytes=artifact.file_bytes,
-        load_s=float(np.median([run.visit.load_s for run in runs])),
-        health=worst_health([run.visit.health for run in runs]),
-        versions=device.versions,
-        properties=runs[-1].visit.properties,
-        status="ok" if calm else "unstable",
-    )
+    found = verify_all([what], device=device, store=store, settings=settings, progress=progress)
+    return found[0]
+
+
+def verify_all(
+    what: Sequence[Query | ModelFile],
+    *,
+    device: DeviceInfo,
+    store: Store | None = None,
+    settings: VerifySettings = VerifySettings(),
+    progress: Progress | None = None,
+) -> list[Measurement]:
+    """``verify`` of many, in their order.
+
+    Their processes take turns in random order: what wanders over minutes is then in the spread
+    between the processes of each, not in the differences between them.
+    """
+    items = [(w, None) if isinstance(w, Query) else (w.query, _artifact(w)) for w in what]
+    usual = Usual(device, settings.protocol.limits, store)
+    return _Run(items, usual, settings, progress).measurements()
 
 
 def verified(
-    query: Query,
+    queries: Sequence[Query],
     *,
     store: Store,
     device: DeviceInfo,
     settings: VerifySettings = VerifySettings(),
     progress: Progress | None = None,
-) -> Measurement:
-    """The verification of ``query`` under random weights: from the store, or made and stored now.
+) -> list[Measurement]:
+    """Verifications under random weights, in order: from the store, or made and stored now.
 
-    One that is unstable, lacks the memory that is wanted, or was made under another version of its
-    runtime is made again. Raises as ``verify``.
+    One that is not ``ok``, lacks the memory that is wanted, or was made under another version of
+    its runtime is made again. Raises as ``verify``.
     """
-    known = store.get(_job(query, settings, None), device.name)
-    if known is not None and known.is_current(device) and known.status == "ok":
-        complete = known.memory_bytes is not None or not settings.memory
-        if complete:
-            return known
-    found = verify(query, device=device, settings=settings, progress=progress)
-    store.put(found)
-    return found
+    known = [_known(query, store, device, settings) for query in queries]
+    missing = list(dict.fromkeys(q for q, m in zip(queries, known, strict=True) if m is None))
+    if missing:
+        found = verify_all(
+            missing, device=device, store=store, settings=settings, progress=progress
+        )
+        for one in found:
+            store.put(one)
+        made = dict(zip(missing, found, strict=True))
+        known = [m or made[q] for q, m in zip(queries, known, strict=True)]
+    return [m for m in known if m is not None]
+
+
+def _known(
+    query: Query, store: Store, device: DeviceInfo, settings: VerifySettings
+) -> Measurement | None:
+    """What the store has, where it is whole, current and undisturbed."""
+    versions = versions_of(query.target, device)
+    found = store.get(_job(query, settings, None), device.name, versions)
+    if found is None or found.status != "ok":
+        return None
+    return found if found.memory_bytes is not None or not settings.memory else None
 
 
 def _job(query: Query, settings: VerifySettings, model_sha256: str | None) -> Job:
@@ -110,44 +132,109 @@ def _job(query: Query, settings: VerifySettings, model_sha256: str | None) -> Jo
     )
 
 
-def _measure(
-    query: Query,
-    artifact: Artifact,
-    settings: VerifySettings,
-    progress: Progress | None,
-    *,
-    scratch: Path,
-) -> tuple[list[Verification], MemoryUse | None]:
-    protocol = settings.protocol
-    total = protocol.processes + settings.memory
-    request = VerifyRequest(query=query, artifact=artifact, seed=settings.seed, protocol=protocol)
-    runs = []
-    for number in range(protocol.processes):
-        if progress is not None:
-            progress(number, total, f"process {number + 1} of {protocol.processes}")
-        answer = run_isolated(
-            "profiler.verify_child", request, timeout_s=protocol.process_timeout_s
+class _Run:
+    """The processes of some verifications, in turns; one measurement each at the end."""
+
+    def __init__(
+        self,
+        items: Sequence[tuple[Query, Artifact | None]],
+        usual: Usual,
+        settings: VerifySettings,
+        progress: Progress | None,
+    ) -> None:
+        protocol, device = settings.protocol, usual.device
+        self._items, self._device, self._settings = items, device, settings
+        self._progress = progress or (lambda done, total, note: None)
+        self._usual = usual
+        self._calm = Calm(
+            protocol.limits, cores=device.cores, look_s=protocol.look_s, wait_s=protocol.wait_s
         )
-        runs.append(from_json(Verification, answer))
-    memory = None
-    if settings.memory:
-        if progress is not None:
-            progress(protocol.processes, total, "memory")
-        timeout_s, seed = protocol.process_timeout_s, settings.seed
-        memory = measure_memory(query, artifact, scratch=scratch, seed=seed, timeout_s=timeout_s)
-    if progress is not None:
-        progress(total, total, "")
-    return runs, memory
+        self._open: list[Verification] = []
+
+    def measurements(self) -> list[Measurement]:
+        """Prepare, measure, and judge."""
+        with (
+            machine_lock("a verification", timeout_s=self._settings.lock_wait_s) as lock,
+            scratch_directory(lock) as scratch,
+        ):
+            self._prepare(scratch)
+            rng = np.random.default_rng(self._settings.seed)
+            while left := [v for v in self._open if v.wants_process or v.wants_memory]:
+                for at in rng.permutation(len(left)):
+                    self._step(left[int(at)], scratch)
+        self._tell("")
+        return [v.measurement(self._device, utc_now) for v in self._open]
+
+    def _prepare(self, scratch: Path) -> None:
+        """Build every artefact in one child, whose memory ends with it."""
+        protocol, seed = self._settings.protocol, self._settings.seed
+        timeout_s = protocol.process_timeout_s
+        with Worker("profiler.survey_child") as child:
+            for query, given in self._items:
+                self._progress(0, 0, f"building {query.architecture.summary()}")
+                place = str(scratch / query.architecture.id)
+                request = BuildRequest(query=query, directory=place, seed=seed, artifact=given)
+                prepared = from_json(Prepared, child.request(request, timeout_s=timeout_s))
+                self._open.append(self._verification(query, given, prepared))
+
+    def _verification(
+        self, query: Query, given: Artifact | None, prepared: Prepared
+    ) -> Verification:
+        settings = self._settings
+        artifact = given if prepared.built is None else prepared.built.artifact
+        assert artifact is not None
+        request = VerifyRequest(
+            query=query,
+            artifact=artifact,
+            expected=prepared.expected,
+            reference=prepared.reference,
+            reference_expected=prepared.reference_expected,
+            seed=settings.seed,
+            protocol=settings.protocol,
+        )
+        return Verification(
+            query=query,
+            job=_job(query, settings, None if given is None else given.sha256),
+            request=request,
+            prepared=prepared,
+            memory_wanted=settings.protocol.memory_processes if settings.memory else 0,
+        )
+
+    def _step(self, one: Verification, scratch: Path) -> None:
+        """One timed process and one memory child, as far as they are wanted."""
+        what = f"{one.query.architecture.summary()} in {one.query.target}"
+        if one.wants_process:
+            self._calm.wait(self._tell)
+            self._tell(f"{what}, process {len(one.processes) + 1}")
+            one.processes.append(self._process(one))
+        if one.wants_memory:
+            self._tell(f"{what}, memory")
+            timeout_s, seed = self._settings.protocol.process_timeout_s, self._settings.seed
+            artifact = one.request.artifact
+            one.memory.append(
+                measure_memory(one.query, artifact, scratch=scratch, seed=seed, timeout_s=timeout_s)
+            )
+
+    def _process(self, one: Verification) -> Process:
+        protocol, target = self._settings.protocol, one.query.target
+        answer = run_isolated(
+            "profiler.verify_child", one.request, timeout_s=protocol.process_timeout_s
+        )
+        found = from_json(Process, answer)
+        usual_s = self._usual.level_s(target)
+        if found.reference_s is not None:
+            self._usual.add(target, found.reference_s)
+        return tagged(found, protocol.limits, cores=self._device.cores, usual_s=usual_s)
+
+    def _tell(self, note: str) -> None:
+        done = sum(len(v.processes) + len(v.memory) for v in self._open)
+        self._progress(done, done + sum(v.left for v in self._open), note)
 
 
-def _build(query: Query, scratch: Path, settings: VerifySettings) -> Artifact:
-    """The artefact of random weights, built in a child of its own: its memory ends with it."""
-    request = BuildRequest(query=query, directory=str(scratch), seed=settings.seed)
-    timeout_s = settings.protocol.process_timeout_s
-    return from_json(Artifact, run_isolated("profiler.survey_child", request, timeout_s=timeout_s))
-
-
-def _artifact(query: Query, path: Path) -> Artifact:
+def _artifact(model: ModelFile) -> Artifact:
+    query, path = model.query, model.path
+    if not path.is_file():
+        raise InputError(f"The model must be an existing file, but {path} is not there.")
     return Artifact(
         target=query.target,
         workload=query.workload,

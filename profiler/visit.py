@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fleetfit import Health, InputError
+from fleetfit import Health, InputError, MemoryReading
 from fleetfit.statistics import percentile
 
 __all__ = ["MemoryUse", "Verdict", "Visit"]
@@ -24,6 +24,9 @@ class Visit:
     health: Health = field(default_factory=Health)
     properties: dict[str, str] = field(default_factory=dict)
     """Options read back from the loaded session."""
+    first_run_s: float | None = None
+    build_s: float | None = None
+    """Seconds that building the artefact took, at this visit or an earlier one."""
 
     def __post_init__(self) -> None:
         """There are samples, and each is a positive time."""
@@ -43,3 +46,5 @@ class MemoryUse:
     peak_bytes: int
     above_imports_bytes: int
     """The share above the peak with the runtime imported and nothing loaded."""
+    readings: tuple[MemoryReading, ...] = ()
+    """By stage."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from devices import Worker
-from exporters import Artifact
 from fleetfit import Query, SurroundingsError, Target, digest, from_json
 from profiler.bench import Bench
+from profiler.calm import Calm
 from profiler.memory import measure_memory
 from profiler.protocol import SurveyProtocol
 from profiler.reference import reference_query
-from profiler.requests import BuildRequest, SurveyRequest
+from profiler.requests import BuildRequest, Prepared, SurveyRequest
 from profiler.visit import MemoryUse, Visit
 
 __all__ = ["WorkerBench"]
@@ -33,6 +34,12 @@ class WorkerBench(Bench):
     ) -> None:
         """``scratch`` holds artefacts and is the caller's to remove."""
         self._scratch, self._protocol, self._module = scratch, protocol, module
+        self._calm = Calm(
+            protocol.limits,
+            cores=os.cpu_count() or 1,
+            look_s=protocol.look_s,
+            wait_s=protocol.wait_all_s,
+        )
         self._workers: dict[str, Worker] = {}
         self._kept: dict[Path, int] = {}  # least recently used first
 
@@ -57,12 +64,18 @@ class WorkerBench(Bench):
         """See Bench; the survey child builds the artefact, another one loads it."""
         directory = self._directory(query)
         request = BuildRequest(query=query, directory=str(directory), seed=seed)
-        artifact = from_json(Artifact, self._ask(request))
+        prepared = from_json(Prepared, self._ask(request))
+        assert prepared.built is not None
+        artifact = prepared.built.artifact
         self._keep(directory, artifact.file_bytes)
         timeout_s = self._protocol.request_timeout_s
         return measure_memory(
             query, artifact, scratch=self._scratch, seed=seed, timeout_s=timeout_s
         )
+
+    def wait_for_calm(self, at_most_s: float) -> bool:
+        """See Bench."""
+        return self._calm.wait(lambda note: None, at_most_s=at_most_s)
 
     def close(self) -> None:
         """See Bench."""

@@ -42,10 +42,12 @@ from search.verify import measured_value, shown_value
 if TYPE_CHECKING:
     from supernet.task_model import TaskModel
 
-__all__ = ["Order", "make_bundle"]
+__all__ = ["MeasureFile", "Order", "make_bundle"]
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, in all, what is being done)."""
+MeasureFile = Callable[[Query, Path], Measurement]
+"""Measures an exported model on this machine by the verify protocol, and keeps what it measured."""
 
 DISAGREEMENT = 0.05
 """Readings of one network that differ by more (relative) say that the machine was disturbed."""
@@ -95,22 +97,19 @@ def make_bundle(
     out: Path,
     *,
     order: Order,
-    measured: Callable[[Measurement], None] = lambda found: None,
+    measure: MeasureFile,
     progress: Progress = lambda done, total, note: None,
 ) -> Manifest:
     """Export a fine-tuned network, or the ordered member of a task supernet, as a bundle.
 
     ``model_path`` is its directory, ``out`` that of the bundle.
     Raises InputError where the exported network does not agree with PyTorch, InfeasibleError
-    where it misses a budget when measured; no bundle is written then. ``measured`` is called with
-    every measurement. One that disagrees with the verification before is made once more, and the
-    second counts.
+    where it misses a budget when measured; no bundle is written then. A measurement that disagrees
+    with the verification before is made once more, and the second counts.
     """
     from devices import describe
-    from profiler import verify
     from supernet.task_member import read_member
 
-    device = describe()
     model, weights = read_member(model_path, order.architecture)
     arch = model.architecture
     _check(arch, order)
@@ -126,16 +125,13 @@ def make_bundle(
         metric = _score(session, model, model_path, order, progress)
         options = session.properties
         del session
-        path = Path(artifact.path)
-        found = verify(query, device=device, model_path=path, progress=progress)
+        found = measure(query, Path(artifact.path))
         if order.was_disturbed(found):
-            measured(found)
-            found = verify(query, device=device, model_path=path, progress=progress)
-        measured(found)
+            found = measure(query, Path(artifact.path))
         _judge(query, found, order.budgets, metric)
     manifest = Manifest(
         architecture=arch,
-        device=device,
+        device=describe(),
         target=order.target,
         workload=order.workload,
         parity=parity,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from fleetfit import Architecture, Budget, InputError, to_json
+from fleetfit import Architecture, Budget, InputError, Measurement, Query, to_json
 from fleetfit.files import check_new
 from search.cli.console import mib, ms, progress, result, say, shown_score, table
 from search.cli.members import member_of
@@ -88,7 +88,7 @@ def export(
     verify --next finds the next candidate to fine-tune.
     """
     from devices import describe
-    from profiler import Store
+    from profiler import ModelFile, Store, verify
     from search.bundling import Order, make_bundle
 
     check_new(out)
@@ -121,9 +121,15 @@ def export(
             budgets=_absolute(budgets_of(budget or [])),
         )
     order = dataclasses.replace(order, test=scored, source_accuracy=source_accuracy)
-    opened = Store(store)
-    with progress("exporting") as report:
-        made = make_bundle(model, out, order=order, measured=opened.put, progress=report)
+    with Store(store) as opened, progress("exporting") as report:
+
+        def measure(query: Query, path: Path) -> Measurement:
+            file = ModelFile(query=query, path=path)
+            found = verify(file, device=device, store=opened, progress=report)
+            opened.put(found)
+            return found
+
+        made = make_bundle(model, out, order=order, measure=measure, progress=report)
     metric = made.metric
     name = metric.name.replace("_", " ") if metric else "metric"
     columns = ("bundle", "target", "p50", "95 % upper", "memory", "parity", name)

@@ -105,10 +105,8 @@ def profile(
         measured = survey(queries, store=opened, device=device, settings=settings, progress=report)
     sources = [Query(architecture=space.largest(), target=t, workload=workload) for t in targets]
     with progress("verifying the source model") as report:
-        source = {
-            query.target: verified(query, store=opened, device=device, progress=report)
-            for query in sources
-        }
+        found = verified(sources, store=opened, device=device, progress=report)
+        source = {m.job.query.target: m for m in found}
     rows = []
     for one in targets:
         mine = [m for m in measured if m.job.query.target == one]

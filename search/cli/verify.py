@@ -74,7 +74,7 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
 
         def measured(candidate: Candidate) -> Measurement:
             query = candidate.query(record.workload)
-            found = measure(query, device=device, progress=report)
+            found = measure(query, device=device, store=store, progress=report)
             store.put(found)
             made.append(found)
             write_record(path / "tried.json", TriedRecord(measurements=tuple(made)))
@@ -148,14 +148,15 @@ def _show_verified(passed: Verified, known: dict[Candidate, Ranked], record: Sea
 def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
     from devices import describe
     from exporters import load_bundle
-    from profiler import Store
+    from profiler import ModelFile, Store
     from profiler import verify as measure
 
     manifest = load_bundle(path).manifest
     candidate = Candidate(architecture=manifest.architecture, target=manifest.target)
     query = candidate.query(manifest.workload)
     with Store(store_url) as store, progress("verifying") as report:
-        found = measure(query, device=describe(), model_path=path / "model.onnx", progress=report)
+        file = ModelFile(query=query, path=path / "model.onnx")
+        found = measure(file, device=describe(), store=store, progress=report)
         store.put(found)
     budgets = [b for b in map(Budget.parse, manifest.budgets) if b.metric != "quality_drop"]
     values = [measured_value(candidate, found, b) for b in budgets]

@@ -14,7 +14,16 @@ import numpy as np
 import onnx
 import pytest
 
-from exporters import RUNTIMES, Artifact, emit, make_inputs, model_bytes, random_weights, runtime
+from exporters import (
+    RUNTIMES,
+    Artifact,
+    emit,
+    make_inputs,
+    model_bytes,
+    plain_session,
+    random_weights,
+    runtime,
+)
 from exporters.emit import LONGEST
 from exporters.fake import FakeRuntime
 from exporters.runtime import Inputs, Runtime, check_read_back
@@ -274,6 +283,7 @@ def test_onnxruntime_reads_back_its_options(
     target = Target(runtime="onnxruntime", threads=2, spinning=spinning)
     found = chosen.load(chosen.build(model, target, WORKLOAD, tmp_path)).properties
     assert found == {
+        "enable_cpu_mem_arena": "True",
         "execution_mode": "ORT_SEQUENTIAL",
         "graph_optimization_level": "ORT_ENABLE_ALL",
         "inter_op_num_threads": "1",
@@ -281,6 +291,20 @@ def test_onnxruntime_reads_back_its_options(
         "providers": "CPUExecutionProvider",
         "session.intra_op.allow_spinning": "1" if spinning else "0",
     }
+
+
+def test_the_plain_session_computes_without_optimisations(
+    model: onnx.ModelProto, mixed: Architecture, tmp_path: Path
+) -> None:
+    chosen, target = runtime("onnxruntime"), Target(runtime="onnxruntime")
+    artifact = chosen.build(model, target, WORKLOAD, tmp_path)
+    plain, optimised = plain_session(artifact.path), chosen.load(artifact)
+    assert plain.properties["graph_optimization_level"] == "ORT_DISABLE_ALL"
+    (inputs,) = make_inputs(mixed.embedding, WORKLOAD, seed=0, count=1)
+    for name, values in optimised.run(inputs).items():
+        np.testing.assert_allclose(plain.run(inputs)[name], values, atol=1e-5)
+    with pytest.raises(InputError, match="must be able to load"):
+        plain_session(str(tmp_path / "absent.onnx"))
 
 
 def test_every_vendor_exception_of_onnxruntime_is_mapped() -> None:

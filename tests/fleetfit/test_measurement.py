@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from fleetfit import Architecture, InputError, Job, Measurement, Query, Target, Workload
+from fleetfit import (
+    Architecture,
+    InputError,
+    Job,
+    Measurement,
+    Query,
+    Target,
+    Window,
+    Workload,
+    versions_of,
+)
 from fleetfit.statistics import bootstrap_interval
 from tests.fleetfit.strategies import assert_round_trip, jobs, measurements
 from tests.fleetfit.test_device import DEVICE
@@ -51,6 +61,32 @@ def test_figures_by_hand(measurement: Measurement) -> None:
     assert measurement.noise == pytest.approx(1 / 3)
     assert measurement.interval_s() == bootstrap_interval(SAMPLES)
     assert measurement.interval_s(0.9) == bootstrap_interval(SAMPLES, share=0.9)
+
+
+def test_a_99th_percentile_takes_enough_samples(measurement: Measurement) -> None:
+    assert measurement.latency_p99_s is None
+    many = tuple(float(k) for k in range(1, 663))
+    found = dataclasses.replace(measurement, samples_s=(many, many))
+    assert found.latency_p99_s == 656  # the 656th of 662
+    fewer = dataclasses.replace(measurement, samples_s=(many, many[1:]))
+    assert fewer.latency_p99_s is None
+
+
+def test_calm_windows_have_a_median_of_their_own(measurement: Measurement) -> None:
+    assert measurement.calm_p50_s is None
+    hit = Window(samples=1, tags=("steal",))
+    windows = ((hit, Window(samples=2)), (Window(samples=4),), (hit, hit))
+    found = dataclasses.replace(measurement, windows=windows)
+    # 2 of (3, 2) ms and 5 of (4, 5, 6, 100) ms; nothing of the third process is left.
+    assert found.calm_p50_s == pytest.approx(0.0035)
+
+
+def test_only_versions_of_the_target_s_runtime_matter() -> None:
+    device = dataclasses.replace(DEVICE, versions={"onnxruntime": "1", "openvino": "2"})
+    assert versions_of(Target(runtime="openvino"), device) == {"openvino": "2"}
+    assert versions_of(Target(runtime="openvino"), DEVICE) == {
+        k: v for k, v in DEVICE.versions.items() if k == "openvino"
+    }
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from fleetfit import InputError
 from fleetfit.statistics import (
+    P99_SAMPLES,
     _drawn,
     bootstrap_interval,
     median_of_medians,
+    outliers,
     percentile,
     relative_noise,
+    upper_bound,
 )
 
 seconds = st.floats(1e-6, 1e3)
@@ -127,3 +130,40 @@ def test_the_noise_of_a_high_percentile_is_its_own() -> None:
     assert relative_noise(steady_median) == 0
     # 2 and 4: mean 3, standard error 1
     assert relative_noise(steady_median, 0.9) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("share", "least"), [(0.5, 11), (0.75, 24), (0.9, 64), (0.95, 130), (0.99, P99_SAMPLES)]
+)
+def test_upper_bounds_need_as_many_samples_as_loadgen_says(share: float, least: int) -> None:
+    """The counts of MLPerf's loadgen at 99 % confidence and tolerance 0."""
+    samples = [float(k) for k in range(least)]
+    assert upper_bound(samples[1:], share) is None
+    assert upper_bound(samples, share) == least - 1
+
+
+def test_upper_bounds_hold_at_their_confidence() -> None:
+    rng = np.random.default_rng(0)
+    bounds = [upper_bound(rng.random(100).tolist(), 0.9) for _ in range(2000)]
+    assert np.mean([b is not None and b >= 0.9 for b in bounds]) >= 0.99 - 3 * 0.0023
+
+
+@given(st.lists(seconds, min_size=11, max_size=300))
+def test_an_upper_bound_is_no_less_than_its_percentile(samples: list[float]) -> None:
+    bound = upper_bound(samples, 0.5)
+    assert bound is not None
+    assert bound >= percentile(samples, 0.5)
+
+
+def test_a_percentile_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="share"):
+        upper_bound([1.0], 0.0)
+    assert upper_bound([1.0, 2.0], 1.0) is None
+
+
+def test_outliers_by_hand() -> None:
+    # Quartiles 3 and 8, fences at 1.5 and 3 times 5: above 15.5 mild, above 23 severe.
+    samples = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert outliers(samples) == (0, 0)
+    assert outliers([1, 2, 3, 4, 5, 6, 7, 8, 16, 24]) == (1, 1)
+    assert outliers([1.0]) == (0, 0)

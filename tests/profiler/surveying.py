@@ -20,11 +20,15 @@ from fleetfit import (
     Workload,
 )
 from profiler import Store, SurveyProtocol, SurveySettings, plan, survey
+from profiler.protocol import DisturbanceLimits
 from supernet.spaces import ElasticSpace
 
+ANYTHING_GOES = DisturbanceLimits(
+    steal=10.0, other_load=1000.0, waiting=10.0, switches=10**9, reference=1000.0
+)
 FAST = SurveySettings(
     protocol=SurveyProtocol(visits=2, warmup_runs=2, warmup_s=0.0, sample_s=0.02, reference_s=0.02,
-                            agreement=1000.0, reference_limit=1000.0)
+                            agreement=1000.0, wait_s=0.0, limits=ANYTHING_GOES)
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from devices import machine_lock
 from exporters import emit, random_weights
 from fleetfit import DeviceInfo, InputError, Query, SurroundingsError, Target
 from profiler import (
+    ModelFile,
     Store,
     SurveySettings,
     VerifyProtocol,
@@ -29,11 +30,17 @@ from profiler import (
 )
 from profiler.bench import Bench
 from profiler.fake import FakeBench
+from profiler.protocol import DisturbanceLimits
 from profiler.workers import WorkerBench
 
 SCRIPT = Path(__file__).parent / "surveying.py"
+ANYTHING_GOES = DisturbanceLimits(
+    steal=10.0, other_load=1000.0, waiting=10.0, switches=10**9, reference=1000.0
+)
 QUICK = VerifyProtocol(
-    processes=2, warmup_s=0.01, settle_cap_s=0.1, sample_s=0.05, min_samples=8,
+    processes=2, most_processes=2, memory_processes=1, disagreement=1000.0, statistics_gap=1000.0,
+    look_s=0.01, wait_s=0.0, limits=ANYTHING_GOES, warmup_s=0.01, settle_cap_s=0.1,
+    sample_s=0.05, min_samples=8,
     half_width=1.0, window_s=0.02, window_ratio=100.0, cap_s=2.0, settle_quartiles=100.0,
     settle_mad=100.0,
 )  # fmt: skip
@@ -68,6 +75,7 @@ def test_contract_of_a_bench(bench: Bench, surveying: ModuleType) -> None:
         memory = bench.memory(query, seed=0)
         assert 0 <= memory.above_imports_bytes < memory.peak_bytes
         assert bench.now_s() > before
+        assert bench.wait_for_calm(0.0) in (True, False)
     finally:
         bench.close()
 
@@ -160,7 +168,13 @@ def test_verify_with_random_weights(device: DeviceInfo, alone: Path, surveying: 
     found = verify(query, device=device, settings=settings, progress=lambda d, n, _: seen.append(d))
     assert (found.status, len(found.samples_s), found.job.model_sha256) == ("ok", 2, None)
     assert found.memory_bytes is not None
-    assert seen == [0, 1, 2, 3]
+    assert seen[-1] == 3
+    assert seen == sorted(seen)
+    assert all(w.reference_s for windows in found.windows for w in windows)
+    assert [r.stage for r in found.memory[0]] == ["imports", "load", "warm", "steady"]
+    assert found.memory_bytes == found.memory[0][-1].peak_bytes
+    assert found.versions == {"onnxruntime": device.versions["onnxruntime"]}
+    assert None not in (found.import_s, found.first_run_s, found.build_s)
 
 
 def test_verify_of_a_model_file_that_never_settles(
@@ -171,10 +185,11 @@ def test_verify_of_a_model_file_that_never_settles(
     query = surveying.queries(1)[0]
     path = tmp_path / "model.onnx"
     onnx.save(emit(query.architecture, random_weights(query.architecture, seed=1)), path)
-    protocol = dataclasses.replace(QUICK, processes=1, half_width=1e-9, cap_s=0.2)
+    protocol = dataclasses.replace(QUICK, processes=1, most_processes=1, half_width=1e-9, cap_s=0.2)
     settings = VerifySettings(protocol=protocol, memory=False)
-    found = verify(query, device=device, model_path=path, settings=settings)
-    assert found.status == "unstable"
+    found = verify(ModelFile(query=query, path=path), device=device, settings=settings)
+    assert (found.status, found.flags) == ("unstable", ("capped",))
+    assert found.build_s is None
     assert found.file_bytes == path.stat().st_size
     assert found.job.model_sha256 is not None
     assert found.memory_bytes is None
@@ -185,10 +200,10 @@ def test_verify_of_no_model(
 ) -> None:
     query = surveying.queries(1)[0]
     with pytest.raises(InputError, match=r"absent\.onnx is not there"):
-        verify(query, device=device, model_path=tmp_path / "absent.onnx")
+        verify(ModelFile(query=query, path=tmp_path / "absent.onnx"), device=device)
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(InputError, match="must be able to load"):
-        verify(query, device=device, model_path=tmp_path / "broken.onnx")
+        verify(ModelFile(query=query, path=tmp_path / "broken.onnx"), device=device)
 
 
 def test_a_verification_is_made_once_for_each_version(
@@ -196,9 +211,9 @@ def test_a_verification_is_made_once_for_each_version(
 ) -> None:
     query = surveying.queries(1)[0]
     settings = VerifySettings(protocol=QUICK, memory=False)
-    found = verified(query, store=store, device=device, settings=settings)
-    assert verified(query, store=store, device=device, settings=settings) == found
+    (found,) = verified([query], store=store, device=device, settings=settings)
+    assert verified([query, query], store=store, device=device, settings=settings) == [found] * 2
     updated = dataclasses.replace(device, versions={"onnxruntime": "9"})
-    again = verified(query, store=store, device=updated, settings=settings)
+    (again,) = verified([query], store=store, device=updated, settings=settings)
     assert again.versions == {"onnxruntime": "9"}
-    assert store.measurements() == [again]
+    assert store.measurements() == [found, again]

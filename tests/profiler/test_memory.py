@@ -21,6 +21,7 @@ from fleetfit import (
     FeedForward,
     InputError,
     Layer,
+    MemoryReading,
     Query,
     RuntimeMissing,
     RuntimeName,
@@ -30,8 +31,8 @@ from fleetfit import (
     Workload,
     dumps,
 )
-from profiler.artifacts import artifact_of
-from profiler.memory import Peaks, measure_memory, memory_job, read_peaks
+from profiler.artifacts import built as built_artifact
+from profiler.memory import measure_memory, memory_job, memory_use, read_stages
 from profiler.memory_child import LOADERS
 
 MIB = 2**20
@@ -68,7 +69,7 @@ def name(request: pytest.FixtureRequest) -> RuntimeName:
 def built(query: Query, place: Path) -> tuple[dict[str, Any], Artifact]:
     place /= query.architecture.cost_id  # a directory holds one network
     place.mkdir()
-    artifact = artifact_of(query, place, seed=0)
+    artifact = built_artifact(query, place, seed=0).artifact
     return memory_job(query, artifact, scratch=place, seed=0), artifact
 
 
@@ -110,23 +111,35 @@ def test_the_weights_of_a_big_network_stand_in_the_peak(name: RuntimeName, tmp_p
     weights_bytes = 4 * 2 * 512 * 16384
     assert weights_bytes == 64 * MIB
     small_job, _ = built(query_of(name), tmp_path)
-    small = read_peaks(small_job, timeout_s=60)
+    small = read_stages(small_job, timeout_s=60)
     job, artifact = built(big, tmp_path)
-    peaks = read_peaks(job, timeout_s=60)
-    assert peaks.imports < peaks.steady
-    assert abs(peaks.imports - small.imports) < 8 * MIB
-    assert 0.9 * weights_bytes < peaks.steady - small.steady < 4 * weights_bytes
+    stages = read_stages(job, timeout_s=60)
+    imports, load, warm, steady = (r.peak_bytes for r in stages)
+    assert imports < load <= warm <= steady
+    assert abs(imports - small[0].peak_bytes) < 8 * MIB
+    assert 0.9 * weights_bytes < steady - small[-1].peak_bytes < 4 * weights_bytes
     use = measure_memory(big, artifact, scratch=tmp_path, seed=0, timeout_s=60)
-    assert use.peak_bytes == pytest.approx(peaks.steady, rel=0.1)
+    assert use.peak_bytes == pytest.approx(steady, rel=0.1)
     assert 0.9 * weights_bytes < use.above_imports_bytes < use.peak_bytes
+
+
+def test_a_stage_tells_its_own_peak_and_what_is_shared(job: dict[str, Any]) -> None:
+    for reading in read_stages(job, timeout_s=60):
+        assert reading.stage_peak_bytes is not None
+        assert reading.resident_bytes is not None
+        assert reading.proportional_bytes is not None
+        assert reading.unique_bytes is not None
+        assert reading.unique_bytes <= reading.proportional_bytes <= reading.resident_bytes
+        assert reading.resident_bytes <= reading.stage_peak_bytes + MIB
+        assert reading.stage_peak_bytes <= reading.peak_bytes
 
 
 def test_a_child_does_not_inherit_the_peak_of_its_parent(job: dict[str, Any]) -> None:
     # ru_maxrss would report the parent's 300 MiB here.
     block = np.ones(300 * MIB // 8)
-    peaks = read_peaks(job, timeout_s=60)
+    stages = read_stages(job, timeout_s=60)
     assert block[-1] == 1
-    assert peaks.imports < 200 * MIB
+    assert stages[0].peak_bytes < 200 * MIB
 
 
 def test_the_child_loads_and_runs_as_the_adapter_does(name: RuntimeName, tmp_path: Path) -> None:
@@ -167,11 +180,13 @@ def test_a_child_that_fails_is_one_sentence(
     with pytest.raises(
         SurroundingsError, match=rf"The child bad\.py must answer.*{said}"
     ) as caught:
-        read_peaks(job, timeout_s=timeout_s)
+        read_stages(job, timeout_s=timeout_s)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("result", ["[1]", "{}", "{'imports': 1}", "{'imports': 1, 'steady': ''}"])
+@pytest.mark.parametrize(
+    "result", ["[1]", "{}", "[]", "[{'stage': 'imports', 'peak_bytes': 1}]", "[{'stage': 'nap'}]"]
+)
 def test_an_answer_that_is_no_reading_is_refused(
     job: dict[str, Any], bad: Path, result: str
 ) -> None:
@@ -179,15 +194,15 @@ def test_an_answer_that_is_no_reading_is_refused(
         f"import json, os\nreply = json.dumps({{'result': {result}}}).encode() + b'\\n'\n"
         f"os.write(int(os.environ['{RESULT_FD}']), reply)\ninput()\n"
     )
-    with pytest.raises(InputError, match="Peaks"):
-        read_peaks(job, timeout_s=30)
+    with pytest.raises(InputError, match="must"):
+        read_stages(job, timeout_s=30)
 
 
 def test_a_model_that_cannot_be_loaded_is_one_sentence(job: dict[str, Any], tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
     with pytest.raises(SurroundingsError, match=r"memory_child\.py must answer.*broken") as caught:
-        read_peaks(job | {"model": str(broken)}, timeout_s=60)
+        read_stages(job | {"model": str(broken)}, timeout_s=60)
     assert "\n" not in str(caught.value)
 
 
@@ -197,7 +212,7 @@ def test_a_runtime_that_is_not_installed_is_named(
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('No module named onnxruntime')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(RuntimeMissing, match="No module named onnxruntime"):
-        read_peaks(job, timeout_s=60)
+        read_stages(job, timeout_s=60)
 
 
 def test_an_ability_that_the_processor_lacks_is_named(tmp_path: Path) -> None:
@@ -206,14 +221,14 @@ def test_an_ability_that_the_processor_lacks_is_named(tmp_path: Path) -> None:
     job, _ = built(query_of("openvino"), tmp_path)
     options = job["options"] | {"needs": ["TELEPATHY"]}
     with pytest.raises(SurroundingsError, match="does not have TELEPATHY"):
-        read_peaks(job | {"options": options}, timeout_s=60)
+        read_stages(job | {"options": options}, timeout_s=60)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinity")
 def test_the_child_is_pinned_as_the_target_says(job: dict[str, Any]) -> None:
     with pytest.raises(SurroundingsError, match="OSError"):
-        read_peaks(job | {"affinity": [4095]}, timeout_s=60)
-    read_peaks(job | {"affinity": [min(os.sched_getaffinity(0))]}, timeout_s=60)
+        read_stages(job | {"affinity": [4095]}, timeout_s=60)
+    read_stages(job | {"affinity": [min(os.sched_getaffinity(0))]}, timeout_s=60)
 
 
 def test_the_script_names_the_variables_of_a_worker() -> None:
@@ -221,6 +236,11 @@ def test_the_script_names_the_variables_of_a_worker() -> None:
     assert all(f'os.environ["{variable}"]' in text for variable in (PARENT, RESULT_FD))
 
 
-def test_a_reading_of_nothing_is_refused() -> None:
-    with pytest.raises(InputError, match="at least 1 byte"):
-        Peaks(imports=0, steady=1)
+def test_the_peak_is_that_of_all_stages_above_the_imports() -> None:
+    sizes = {"imports": 40, "load": 140, "warm": 120, "steady": 120}
+    stages = tuple(
+        MemoryReading(stage=stage, peak_bytes=max(size, 140 if stage != "imports" else 40))
+        for stage, size in sizes.items()
+    )
+    use = memory_use(stages)
+    assert (use.peak_bytes, use.above_imports_bytes, use.readings) == (140, 100, stages)

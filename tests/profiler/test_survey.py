@@ -83,13 +83,46 @@ def test_targets_of_a_network_are_visited_together(
 def test_a_disturbed_stretch_is_visited_again(
     queries: list[Query], store: Store, device: DeviceInfo
 ) -> None:
-    # The clock stands at about 0.6 s after the first readings; disturbed until 13 s.
-    bench = FakeBench(lambda now_s: 1.5 if 0.7 < now_s < 13.5 else 1.0)
+    # The clock stands at about 1 s after the first readings; disturbed until 14 s.
+    bench = FakeBench(lambda now_s: 1.5 if 1.1 < now_s < 14 else 1.0)
     found = survey_of(queries, store, device).run(bench)
     for m in found:
         assert m.status == "ok"
         assert m.latency_p50_s == pytest.approx(FakeBench.truth_s(m.job.query))
     assert len(bench.visited) > 2 * len(queries)
+
+
+def test_a_visit_beside_others_is_set_aside_and_calm_waited_for(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    def busy(now_s: float) -> bool:
+        return 5 < now_s < 12
+
+    # The reference sees nothing: what counts is the load that was read.
+    bench = FakeBench(lambda now_s: 1.3 if busy(now_s) else 1.0, lambda now_s: 1.0 * busy(now_s))
+    found = survey_of(queries, store, device).run(bench)
+    for m in found:
+        assert m.status == "ok"
+        assert m.latency_p50_s == pytest.approx(FakeBench.truth_s(m.job.query))
+    # One visit was hit; then the survey waited.
+    assert len(bench.visited) == 2 * len(queries) + 1
+    assert [len(m.set_aside_s) for m in found].count(1) == 1
+
+
+def test_beside_others_that_stay_it_ends_and_is_flagged(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    found = survey_of(queries, store, device).run(FakeBench(others=lambda now_s: 1.0))
+    assert {(m.status, m.flags) for m in found} == {("noisy", ("disturbed",))}
+
+
+def test_readings_of_the_reference_are_kept_and_gate_the_next_survey(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    survey_of(queries[:2], store, device).run(FakeBench())
+    # The machine is twice as slow now, throughout: only what was read before can tell.
+    found = survey_of(queries[2:4], store, device).run(FakeBench(lambda now_s: 2.0))
+    assert {m.status for m in found} == {"noisy"}
 
 
 def test_a_machine_that_stays_disturbed_is_bounded_and_flagged(
@@ -108,7 +141,7 @@ def test_visits_that_disagree_get_one_more(
     queries: list[Query], store: Store, device: DeviceInfo
 ) -> None:
     # One visit is hit between two readings of the reference, which see nothing.
-    bench = FakeBench(lambda now_s: 1.3 if 3.0 < now_s < 3.7 else 1.0)
+    bench = FakeBench(lambda now_s: 1.3 if 3.4 < now_s < 4.1 else 1.0)
     found = survey_of(queries, store, device).run(bench)
     assert [len(m.samples_s) for m in found].count(3) == 1
     for m in found:

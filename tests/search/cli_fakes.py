@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 import profiler
-from fleetfit import DeviceInfo, Health, Job, Measurement, Query
+from devices import describe
+from fleetfit import DeviceInfo, Job, Measurement, Query, versions_of
 from profiler.fake import FakeBench
 from profiler.survey import Progress, Survey
+from search.bundling import MeasureFile
 from search.cli import main
 
 TARGET = ("--target", "onnxruntime-fp32", "--threads", "1")
@@ -49,6 +51,35 @@ def contents(path: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
 
 
+def measured_by_fake(*, slower: float = 1.0, kept: list[Measurement] | None = None) -> MeasureFile:
+    """Measures an exported model by FakeBench, ``slower`` times its latency."""
+
+    def measure(query: Query, path: Path) -> Measurement:
+        found = measurement_by_fake(query, path.stat().st_size, slower=slower)
+        if kept is not None:
+            kept.append(found)
+        return found
+
+    return measure
+
+
+def measurement_by_fake(query: Query, file_bytes: int, *, slower: float) -> Measurement:
+    """A verification whose latency and memory are those of FakeBench."""
+    latency = FakeBench.truth_s(query) * slower
+    memory = FakeBench().memory(query, seed=0)
+    device = describe()
+    return Measurement(
+        job=Job(query=query, protocol="verify", protocol_version=2, seed=0),
+        device=device,
+        samples_s=((latency,) * 30,) * 3,
+        memory_bytes=memory.peak_bytes,
+        memory_above_imports_bytes=memory.above_imports_bytes,
+        file_bytes=file_bytes,
+        load_s=0.01,
+        versions=versions_of(query.target, device),
+    )
+
+
 def measure_by_fake(monkeypatch: pytest.MonkeyPatch, *, slower: float = 1.0) -> None:
     """``profiler.survey`` and ``verify`` give the values of FakeBench, verify times ``slower``."""
 
@@ -64,32 +95,31 @@ def measure_by_fake(monkeypatch: pytest.MonkeyPatch, *, slower: float = 1.0) -> 
         return plan.run(FakeBench(), progress)
 
     def verify(
-        query: Query,
+        what: Query | profiler.ModelFile,
         *,
         device: DeviceInfo,
-        model_path: Path | None = None,
+        store: profiler.Store | None = None,
         settings: profiler.VerifySettings | None = None,
         progress: Progress | None = None,
     ) -> Measurement:
-        latency = FakeBench.truth_s(query) * slower
-        memory = FakeBench().memory(query, seed=0)
-        return Measurement(
-            job=Job(query=query, protocol="verify", protocol_version=1, seed=0),
-            device=device,
-            samples_s=((latency,) * 30,) * 3,
-            memory_bytes=memory.peak_bytes,
-            memory_above_imports_bytes=memory.above_imports_bytes,
-            file_bytes=1000 if model_path is None else model_path.stat().st_size,
-            load_s=0.01,
-            health=Health(),
-            versions=device.versions,
-            properties={},
-            status="ok",
-        )
+        if isinstance(what, Query):
+            return measurement_by_fake(what, 1000, slower=slower)
+        return measurement_by_fake(what.query, what.path.stat().st_size, slower=slower)
+
+    def verify_all(
+        what: list[Query],
+        *,
+        device: DeviceInfo,
+        store: profiler.Store | None = None,
+        settings: profiler.VerifySettings | None = None,
+        progress: Progress | None = None,
+    ) -> list[Measurement]:
+        return [verify(one, device=device) for one in what]
 
     monkeypatch.setattr(profiler, "survey", survey)
     monkeypatch.setattr(profiler, "verify", verify)
-    monkeypatch.setattr(sys.modules["profiler.verify"], "verify", verify)  # for ``verified``
+    module = sys.modules["profiler.verify"]  # for ``verified``
+    monkeypatch.setattr(module, "verify_all", verify_all)
 
 
 @dataclass(frozen=True, kw_only=True)

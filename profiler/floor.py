@@ -1,0 +1,61 @@
+"""The noise floor: how far two measurements of the same thing are apart."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fleetfit import InputError, Measurement, ProtocolName, Target, Workload
+from fleetfit.statistics import percentile
+
+__all__ = ["NoiseFloor", "noise_floors"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoiseFloor:
+    """Relative differences of median latencies that were measured again; no predictor is better."""
+
+    protocol: ProtocolName
+    target: Target
+    workload: Workload
+    pairs: int
+    median: float
+    """Of |first - again| over their mean."""
+    p95: float
+    """95th percentile (order statistic)."""
+
+    def __post_init__(self) -> None:
+        """There are pairs, differences are not negative."""
+        if self.pairs < 1 or not 0 <= self.median <= self.p95:
+            raise InputError(
+                "A noise floor must have pairs and 0 <= median <= p95, but got "
+                f"{self.pairs}, {self.median}, {self.p95}."
+            )
+
+
+def noise_floors(repeated: Sequence[Sequence[Measurement]]) -> tuple[NoiseFloor, ...]:
+    """A floor for each protocol, target and workload in measurements of the same jobs.
+
+    Each item of ``repeated`` is the first measurement of a job and those that came again
+    (``Store.repeated``); every one is compared with the one before it.
+    """
+    found: dict[tuple[ProtocolName, Target, Workload], list[float]] = {}
+    for rows in repeated:
+        query, protocol = rows[0].job.query, rows[0].job.protocol
+        times = [m.latency_p50_s for m in rows]
+        apart = [2 * abs(a - b) / (a + b) for a, b in itertools.pairwise(times)]
+        found.setdefault((protocol, query.target, query.workload), []).extend(apart)
+    return tuple(
+        NoiseFloor(
+            protocol=protocol,
+            target=target,
+            workload=workload,
+            pairs=len(apart),
+            median=float(np.median(apart)),
+            p95=percentile(apart, 0.95),
+        )
+        for (protocol, target, workload), apart in found.items()
+    )

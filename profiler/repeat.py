@@ -1,0 +1,104 @@
+"""Measuring part of a store again (A/A): what the store says of itself."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fleetfit import DeviceInfo, InputError, Measurement
+from profiler.protocol import is_present
+from profiler.store import Store
+from profiler.survey import Progress, SurveySettings, survey
+from profiler.verify import VerifySettings, verify_all
+
+__all__ = ["RepeatSettings", "repeat"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RepeatSettings:
+    """How much is measured again."""
+
+    share: float
+    """Of the measurements of this machine, in (0, 1]; at least one of each protocol."""
+    seed: int = 0
+    """Of the choice."""
+
+    def __post_init__(self) -> None:
+        """The share is one."""
+        if not 0 < self.share <= 1:
+            raise InputError(
+                f"The share to repeat must be above 0 and at most 100 %, but got {self.share:.4g}."
+            )
+
+
+def repeat(
+    store: Store,
+    *,
+    device: DeviceInfo,
+    settings: RepeatSettings,
+    progress: Progress | None = None,
+) -> list[Measurement]:
+    """Measure a random share of what this machine measured once more; each is stored as a repeat.
+
+    Only what today's protocols and runtimes would measure alike is chosen, and no exported model
+    (its file may be gone). Raises InputError where there is nothing, else as ``survey`` and
+    ``verify``.
+    """
+    rows = [
+        m
+        for m in store.measurements(device_class=device.device_class)
+        if m.device.name == device.name and is_present(m, device) and m.job.model_sha256 is None
+    ]
+    if not rows:
+        raise InputError(
+            f"The store {store.name} must hold measurements of this machine by today's protocols "
+            "and runtimes to repeat, but holds none; profile first."
+        )
+    rng = np.random.default_rng(settings.seed)
+    chosen = [
+        row
+        for protocol in ("survey", "verify")
+        for row in _some([m for m in rows if m.job.protocol == protocol], settings.share, rng)
+    ]
+    found: list[Measurement] = []
+    for seed in sorted({m.job.seed for m in chosen}):
+        for again in (_survey_again, _verify_again):
+            found += again([m for m in chosen if m.job.seed == seed], store, device, progress)
+    return found
+
+
+def _some(rows: list[Measurement], share: float, rng: np.random.Generator) -> list[Measurement]:
+    count = min(len(rows), math.ceil(share * len(rows)))
+    return [rows[int(i)] for i in sorted(rng.permutation(len(rows))[:count])]
+
+
+def _survey_again(
+    rows: Sequence[Measurement], store: Store, device: DeviceInfo, progress: Progress | None
+) -> list[Measurement]:
+    """In a store of its own: in the real one everything is there already."""
+    queries = [m.job.query for m in rows if m.job.protocol == "survey"]
+    if not queries:
+        return []
+    with tempfile.TemporaryDirectory() as folder, Store(f"sqlite:///{folder}/again.db") as own:
+        settings = SurveySettings(seed=rows[0].job.seed)
+        found = survey(queries, store=own, device=device, settings=settings, progress=progress)
+    for one in found:
+        store.put_repeat(one)
+    return found
+
+
+def _verify_again(
+    rows: Sequence[Measurement], store: Store, device: DeviceInfo, progress: Progress | None
+) -> list[Measurement]:
+    queries = [m.job.query for m in rows if m.job.protocol == "verify"]
+    if not queries:
+        return []
+    settings = VerifySettings(seed=rows[0].job.seed, memory=False)
+    found = verify_all(queries, device=device, store=store, settings=settings, progress=progress)
+    for one in found:
+        store.put_repeat(one)
+    return found
