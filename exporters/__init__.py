@@ -3,6 +3,7 @@
 from exporters.bundle import load_bundle, read_weights, write_bundle
 from exporters.emit import INPUTS, emit
 from exporters.inputs import make_inputs
+from exporters.lengths import length_law, token_lengths
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Cost, Licence, Manifest, TaskMetric
 from exporters.parity import Parity, check_parity
@@ -27,11 +28,13 @@ __all__ = [
     "all_targets",
     "check_parity",
     "emit",
+    "length_law",
     "load_bundle",
     "make_inputs",
     "model_bytes",
     "random_weights",
     "read_weights",
     "runtime",
+    "token_lengths",
     "write_bundle",
 ]
