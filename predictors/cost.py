@@ -113,10 +113,18 @@ class CostPredictor(Predictor):
 
     def _model(self, target: Target, workload: Workload) -> CostModel:
         model = self.models_.get((target, workload))
-        if model is None:
-            known = ", ".join(f"{t} ({w})" for t, w in self.models_) or "none"
+        if model is not None:
+            return model
+        targets = [str(t) for t, w in self.models_ if w == workload]
+        if targets:
             raise InputError(
-                f"A target must be one that {self.metric} was learned for ({known}), "
-                f"but got {target} ({workload}); profile it and learn again."
+                f"A target must be one that {self.metric} was learned for under {workload} "
+                f"({', '.join(targets)}), but got {target}; profile it and learn again."
             )
-        return model
+        workloads = dict.fromkeys(str(w) for _, w in self.models_)
+        other = " (other quantiles)" if str(workload) in workloads else ""
+        raise InputError(
+            f"A workload must be one that {self.metric} was learned for "
+            f"({'; '.join(workloads) or 'none'}), but got {workload}{other}; profile it and learn "
+            "again."
+        )
