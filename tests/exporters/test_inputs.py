@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ seeds = st.integers(0, 2**32)
 laws = workloads_with_lengths(longest=64)
 
 
-def real_of(made: list[Inputs]) -> list[int]:
+def real_of(made: Sequence[Inputs]) -> list[int]:
     """Real tokens of every row of every input."""
     return [int(n) for one in made for n in one["attention_mask"].sum(axis=1)]
 
