@@ -102,6 +102,14 @@ def test_too_few_networks_are_refused() -> None:
         learn(measurements(networks(7, seed=0), targets=(FAST,)), "latency_p50")
 
 
+def test_where_nothing_is_learned_the_nearest_is_named() -> None:
+    rows = measurements(networks(3, seed=0), targets=(FAST,))
+    rows += measurements(networks(7, seed=0), targets=(SLOW,))
+    said = rf"on {SLOW} \(batch 1, 128 tokens\), but got 7, the most of 2 targets and workloads;"
+    with pytest.raises(InputError, match=said):
+        learn(rows, "latency_p50")
+
+
 def test_a_network_measured_often_counts_once() -> None:
     rows = measurements(networks(4, seed=0), targets=(FAST,)) * 3
     with pytest.raises(InputError, match="but got 4"):
