@@ -3,6 +3,7 @@
 from exporters.bundle import load_bundle, read_weights, write_bundle
 from exporters.emit import INPUTS, emit
 from exporters.inputs import make_inputs
+from exporters.lengths import length_law, token_lengths
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Cost, Licence, Manifest, TaskMetric
 from exporters.onnxruntime_cpu import plain_session
@@ -31,6 +32,7 @@ __all__ = [
     "check_parity",
     "differences",
     "emit",
+    "length_law",
     "load_bundle",
     "make_inputs",
     "model_bytes",
@@ -38,5 +40,6 @@ __all__ = [
     "random_weights",
     "read_weights",
     "runtime",
+    "token_lengths",
     "write_bundle",
 ]

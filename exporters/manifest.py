@@ -25,7 +25,8 @@ from fleetfit import (
 __all__ = ["FORMAT_VERSION", "Cost", "Licence", "Manifest", "TaskMetric", "read_manifest"]
 
 FORMAT_VERSION = 2
-"""1: the first. 2: ``pairs``; a number instead of labels. Both are read."""
+"""1: the first. 2: ``pairs``; a number instead of labels; lengths of the workload, where it has
+any. Both are read."""
 REQUIRED_FILES = ("encoder.safetensors", "model.onnx", "tokenizer.json")
 
 

@@ -2,7 +2,8 @@
 
 Keys are sorted, there is no white space, tuples are arrays, a float that is a whole number is
 written as an integer, and a dataclass that stands in a union carries its class name in ``type``;
-one of each union may do without.
+one of each union may do without. A field marked ADDED_LATER is left out where it has its default:
+values from before there was such a field keep their texts, and with them their ids.
 """
 
 from __future__ import annotations
@@ -16,20 +17,27 @@ import math
 import re
 import types
 import typing
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 from fleetfit.errors import InputError
 
-__all__ = ["check_literals", "digest", "dumps", "from_json", "loads", "to_json"]
+__all__ = ["ADDED_LATER", "check_literals", "digest", "dumps", "from_json", "loads", "to_json"]
 
 T = TypeVar("T")
 _UNIONS = (typing.Union, types.UnionType)
+ADDED_LATER: Final[Mapping[str, bool]] = types.MappingProxyType({"added_later": True})
+"""Metadata of a field with a default: ``field(default=(), metadata=ADDED_LATER)``."""
 
 
 def to_json(value: object) -> Any:
     """``value`` as plain JSON data (dict, list, str, int, float, bool, None)."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        data = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        data = {
+            f.name: to_json(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if not ("added_later" in f.metadata and getattr(value, f.name) == f.default)
+        }
         return {"type": type(value).__name__, **data} if _is_tagged(type(value)) else data
     if isinstance(value, dict):
         return {str(k): to_json(v) for k, v in value.items()}

@@ -15,6 +15,7 @@ class Macs:
     """Multiply-accumulates of one inference by kind, each an array over N networks.
 
     Matrix products only; norms, activations, softmax and the embedding look-up are not counted.
+    Padded positions are: runtimes compute them like any other.
     """
 
     projections: IntArray

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+import statistics
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fleetfit.architecture import Architecture
-from fleetfit.codec import check_literals, digest
+from fleetfit.codec import ADDED_LATER, check_literals, digest
 from fleetfit.errors import InputError
 
 __all__ = ["Precision", "Query", "RuntimeName", "Target", "Workload"]
@@ -17,24 +19,55 @@ Precision = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
-    """How much is asked at once. ``padding`` is the share of padded positions, spread evenly."""
+    """How much is asked at once, and how much of it is padding.
+
+    Rows are padded to ``seq_len``, by the law of ``lengths`` or by ``padding``, or not at all.
+    """
 
     batch: int = 1
     seq_len: int = 128
     padding: float = 0.0
+    """Share of padded positions, spread evenly over the rows."""
+    lengths: tuple[int, ...] = field(default=(), metadata=ADDED_LATER)
+    """Real tokens of a row, special ones included: equally likely values, sorted. One value: every
+    row has so many; many: the quantiles of a distribution; none: ``padding`` says."""
 
     def __post_init__(self) -> None:
-        """Batch and length at least 1, padding below 1."""
+        """Batch and length at least 1, padding below 1, lengths sorted and within seq_len."""
         if self.batch < 1 or self.seq_len < 1 or not 0 <= self.padding < 1:
             raise InputError(
                 "A workload must have batch >= 1, seq_len >= 1 and 0 <= padding < 1, but got "
                 f"{self.batch}, {self.seq_len}, {self.padding}."
             )
+        if self.lengths:
+            self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        if self.padding > 0:
+            raise InputError(
+                "A workload must have lengths or a share of padding, but got both; leave one out."
+            )
+        ends = (1, *self.lengths, self.seq_len)
+        if any(a > b for a, b in itertools.pairwise(ends)):
+            raise InputError(
+                f"Lengths of a workload must be sorted, from 1 to its {self.seq_len} tokens, but "
+                f"got {_shown(self.lengths)}; cut them, or take a longer sequence."
+            )
 
     def __str__(self) -> str:
         """For tables."""
         padded = f", {self.padding:.0%} padded" if self.padding else ""
+        if len(self.lengths) == 1:
+            padded = f", length {self.lengths[0]}"
+        elif self.lengths:
+            middle = statistics.median_low(self.lengths)
+            padded = f", lengths {self.lengths[0]} to {self.lengths[-1]}, median {middle}"
         return f"batch {self.batch}, {self.seq_len} tokens{padded}"
+
+
+def _shown(lengths: tuple[int, ...]) -> str:
+    few = ", ".join(map(str, lengths[:4]))
+    return few if len(lengths) <= 4 else f"{few}, ... {lengths[-1]}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

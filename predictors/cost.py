@@ -58,16 +58,14 @@ class CostPredictor(Predictor):
         has them.
         """
         values, noises = checked_rows(queries, y, noise)
-        models, dropped = {}, {}
+        models: dict[tuple[Target, Workload], CostModel] = {}
+        few: dict[tuple[Target, Workload], int] = {}
         for key, chosen in grouped(queries).items():
             architectures = [queries[i].architecture for i in chosen]
             _, groups = np.unique([a.cost_id for a in architectures], return_inverse=True)
             tested = len(np.unique(groups[np.isfinite(noises[chosen])]))
             if tested < LEAST_ROWS:
-                dropped[key] = (
-                    f"At least {LEAST_ROWS} networks with a stable {self.metric} must be measured "
-                    f"on {key[0]} ({key[1]}), but got {tested}; profile more."
-                )
+                few[key] = tested
                 continue
             rows = Rows(
                 table=LayerTable.of(architectures),
@@ -77,9 +75,18 @@ class CostPredictor(Predictor):
             )
             models[key] = fit_model(rows, key, metric=self.metric, folds=self.folds)
         if not models:
-            raise InputError(" ".join(dropped.values()))
-        self.models_, self.dropped_ = models, dropped
+            most = max(few, key=lambda key: few[key])
+            raise InputError(self._too_few(most, few[most], of=len(few)))
+        self.models_ = models
+        self.dropped_ = {key: self._too_few(key, tested) for key, tested in few.items()}
         return self
+
+    def _too_few(self, key: tuple[Target, Workload], tested: int, *, of: int = 1) -> str:
+        most = f", the most of {of} targets and workloads" if of > 1 else ""
+        return (
+            f"At least {LEAST_ROWS} networks with a stable {self.metric} must be measured on "
+            f"{key[0]} ({key[1]}), but got {tested}{most}; profile more."
+        )
 
     def predict_table(self, table: LayerTable, target: Target, workload: Workload) -> Prediction:
         """See Predictor."""
@@ -113,10 +120,18 @@ class CostPredictor(Predictor):
 
     def _model(self, target: Target, workload: Workload) -> CostModel:
         model = self.models_.get((target, workload))
-        if model is None:
-            known = ", ".join(f"{t} ({w})" for t, w in self.models_) or "none"
+        if model is not None:
+            return model
+        targets = [str(t) for t, w in self.models_ if w == workload]
+        if targets:
             raise InputError(
-                f"A target must be one that {self.metric} was learned for ({known}), "
-                f"but got {target} ({workload}); profile it and learn again."
+                f"A target must be one that {self.metric} was learned for under {workload} "
+                f"({', '.join(targets)}), but got {target}; profile it and learn again."
             )
-        return model
+        workloads = dict.fromkeys(str(w) for _, w in self.models_)
+        other = " (other quantiles)" if str(workload) in workloads else ""
+        raise InputError(
+            f"A workload must be one that {self.metric} was learned for "
+            f"({'; '.join(workloads) or 'none'}), but got {workload}{other}; profile it and learn "
+            "again."
+        )

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from fleetfit import Architecture, Budget, InputError, Measurement, Query, to_json
+from fleetfit import Architecture, Budget, InputError, Measurement, Query, Workload, to_json
 from fleetfit.files import check_new
 from search.cli.console import mib, ms, progress, result, say, shown_score, table
 from search.cli.members import member_of
@@ -21,7 +21,6 @@ from search.cli.options import (
     budgets_of,
     refuse_alone,
     targets_of,
-    workload_of,
 )
 from search.cli.task_source import labelled_file
 from search.record import VerifiedRecord, read_record
@@ -117,7 +116,7 @@ def export(
         order = Order(
             target=chosen[0],
             architecture=None if architecture is None else _member(model, architecture),
-            workload=workload_of(batch or 1, seq_len or 128),
+            workload=Workload(batch=batch or 1, seq_len=seq_len or 128),
             budgets=_absolute(budgets_of(budget or [])),
         )
     order = dataclasses.replace(order, test=scored, source_accuracy=source_accuracy)

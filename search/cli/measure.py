@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,23 +11,22 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-from fleetfit import DeviceInfo, InputError, Measurement, Query, to_json
+from fleetfit import DeviceInfo, InputError, Measurement, Query, Target, Workload, to_json
 from fleetfit.files import new_directory
 from search.cli.console import mib, ms, percent, progress, result, say, table
 from search.cli.options import (
     MAX_SEED,
     AsJson,
-    Batch,
     Labels,
-    SeqLen,
     StoreUrl,
     SupernetPath,
     Targets,
     Threads,
     head_of,
+    numbers_of,
     targets_of,
-    workload_of,
 )
+from search.cli.workload_options import Batches, Length, LengthsOf, SeqLens, workloads_of
 
 if TYPE_CHECKING:
     from predictors import CostMetric, Report
@@ -69,8 +69,13 @@ def profile(
     ] = 4,
     target: Targets = None,
     threads: Threads = None,
-    batch: Batch = 1,
-    seq_len: SeqLen = 128,
+    batch: Batches = "1",
+    seq_len: SeqLens = "128",
+    length: Length = None,
+    lengths_of: LengthsOf = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of --lengths-of. Default: text.")
+    ] = None,
     labels: Labels = 0,
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Of the choice, the weights and the order.")
@@ -78,6 +83,8 @@ def profile(
     json: AsJson = False,
 ) -> None:
     """Measure sampled sub-networks in every target (survey protocol), and verify the source model.
+
+    Every batch of --batch is measured with every length of --seq-len.
 
     Goes on where it stopped and never measures again what the store has. Networks run under
     random weights: cost does not depend on them. The source model is measured once more by the
@@ -91,38 +98,45 @@ def profile(
     device = describe_device()
     space = config.space.with_head(head_of(labels, config.pooling))
     chosen = plan(space, networks, np.random.default_rng(seed))
-    workload = workload_of(batch, seq_len)
     targets = targets_of(target, device, threads)
-    positions = config.source.embedding.max_positions
-    if seq_len > positions:
-        raise InputError(
-            f"--seq-len must be at most {positions} for {supernet}, but got {seq_len}."
-        )
-    queries = [Query(architecture=a, target=t, workload=workload) for a in chosen for t in targets]
+    workloads = workloads_of(
+        supernet,
+        numbers_of("--batch", batch),
+        numbers_of("--seq-len", seq_len),
+        length=length,
+        lengths_of=lengths_of,
+        text_column=text_column,
+    )
+    places = list(itertools.product(targets, workloads))
+    queries = [Query(architecture=a, target=t, workload=w) for a in chosen for t, w in places]
     settings = SurveySettings(seed=seed, memory_every=memory_every)
     opened = Store(store)
     with progress("measuring") as report:
         measured = survey(queries, store=opened, device=device, settings=settings, progress=report)
-    sources = [Query(architecture=space.largest(), target=t, workload=workload) for t in targets]
+    largest = space.largest()
     with progress("verifying the source model") as report:
+        sources = [Query(architecture=largest, target=t, workload=w) for t, w in places]
         found = verified(sources, store=opened, device=device, progress=report)
-        source = {m.job.query.target: m for m in found}
+        source = dict(zip(places, found, strict=True))
+    several = len(workloads) > 1
     rows = []
-    for one in targets:
-        mine = [m for m in measured if m.job.query.target == one]
+    for one, workload in places:
+        mine = [m for m in measured if _place(m) == (one, workload)]
         rows.append(
             (
                 str(one),
+                *([str(workload)] if several else []),
                 str(len(mine)),
                 ms(min(m.latency_p50_s for m in mine)),
-                ms(source[one].latency_p50_s),
-                mib(source[one].memory_bytes),
+                ms(source[one, workload].latency_p50_s),
+                mib(source[one, workload].memory_bytes),
                 percent(float(np.median([m.noise for m in mine]))),
                 str(sum(m.status != "ok" for m in mine)),
             )
         )
     columns = (
         "target",
+        *(["workload"] if several else []),
         "networks",
         "fastest p50",
         "source p50",
@@ -130,8 +144,13 @@ def profile(
         "noise",
         "flagged",
     )
-    table(f"Measured, {workload}", columns, rows)
+    table("Measured" if several else f"Measured, {workloads[0]}", columns, rows)
     result({"measurements": len(measured), "store": store}, as_json=json)
+
+
+def _place(measurement: Measurement) -> tuple[Target, Workload]:
+    query = measurement.job.query
+    return query.target, query.workload
 
 
 def learn(
@@ -148,8 +167,10 @@ def learn(
         reports, left_out = _learn_each(rows, new, report)
     for line in left_out:
         say(escape(line))
+    several = len({r.workload for r in reports}) > 1
     columns = (
         "metric, target",
+        *(["workload"] if several else []),
         "rows",
         "MAPE",
         "linear alone",
@@ -161,6 +182,7 @@ def learn(
     cells = [
         (
             f"{r.metric}, {r.target}",
+            *([str(r.workload)] if several else []),
             str(r.learned),
             percent(r.errors.mape),
             percent(r.linear.mape),

@@ -16,17 +16,14 @@ from fleetfit import (
     Precision,
     RuntimeMissing,
     Target,
-    Workload,
 )
 
 __all__ = [
     "MAX_SEED",
     "AsJson",
-    "Batch",
     "Budgets",
     "Device",
     "Labels",
-    "SeqLen",
     "StoreUrl",
     "SupernetPath",
     "Targets",
@@ -36,7 +33,6 @@ __all__ = [
     "numbers_of",
     "refuse_alone",
     "targets_of",
-    "workload_of",
 ]
 
 MAX_SEED = 2**32 - 1  # torch takes no more than a signed 64-bit number
@@ -56,8 +52,6 @@ Targets = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads. Default: all usable cores but one.")
 ]
-Batch = Annotated[int, typer.Option(min=1, help="Sequences at once.")]
-SeqLen = Annotated[int, typer.Option(min=1, help="Tokens per sequence.")]
 Labels = Annotated[int, typer.Option(min=0, help="Outputs of the classification head; 0: no head.")]
 Budgets = Annotated[
     list[str],
@@ -79,11 +73,6 @@ def refuse_alone(needed: str, **options: object) -> None:
                 f"{option} must come with {needed}, which was not given; add it or leave {option} "
                 "out."
             )
-
-
-def workload_of(batch: int, seq_len: int) -> Workload:
-    """The workload of the options."""
-    return Workload(batch=batch, seq_len=seq_len)
 
 
 def budgets_of(texts: list[str]) -> tuple[Budget, ...]:

@@ -27,10 +27,8 @@ from search.calibrate import calibrate
 from search.cli.console import mib, ms, percent, progress, result, say, table
 from search.cli.options import (
     AsJson,
-    Batch,
     Budgets,
     Labels,
-    SeqLen,
     StoreUrl,
     SupernetPath,
     Targets,
@@ -38,8 +36,8 @@ from search.cli.options import (
     budgets_of,
     head_of,
     targets_of,
-    workload_of,
 )
+from search.cli.workload_options import Batch, Length, LengthsOf, SeqLen, workloads_of
 from search.cost import Costs
 from search.feasibility import feasibility
 from search.problem import Problem, resolve_budgets, source_values
@@ -71,7 +69,7 @@ def search(
     text: Annotated[
         Path, typer.Option(help="Unlabelled text for quality: plain, .xz, .gz; or a CSV/TSV.")
     ],
-    text_column: Annotated[str, typer.Option(help="Column of a CSV/TSV.")] = "text",
+    text_column: Annotated[str, typer.Option(help="Column of every CSV/TSV.")] = "text",
     sentences: Annotated[
         int, typer.Option(min=1, help="Lines of the text to use, spread evenly.")
     ] = 256,
@@ -81,6 +79,8 @@ def search(
     threads: Threads = None,
     batch: Batch = 1,
     seq_len: SeqLen = 128,
+    length: Length = None,
+    lengths_of: LengthsOf = None,
     labels: Labels = 0,
     reserve: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of a limit on a time to leave free.")
@@ -103,9 +103,16 @@ def search(
     asked = budgets_of(budget)
     device = describe()
     targets = targets_of(target, device, threads)
+    (workload,) = workloads_of(
+        supernet,
+        (batch,),
+        (seq_len,),
+        length=length,
+        lengths_of=lengths_of,
+        text_column=text_column if lengths_of else None,
+    )
     loaded = checkpoint.load(supernet)
     opened = Store(store)
-    workload = workload_of(batch, seq_len)
     verified = [m for m in _verified(opened, device) if m.job.query.target in targets]
     anything = Problem(
         space=loaded.config.space.with_head(head_of(labels, loaded.config.pooling)),
@@ -255,13 +262,9 @@ def _predictors(path: Path, device: DeviceInfo) -> dict[Metric, CostPredictor]:
 
 def _lines(text: Path, column: str, count: int) -> tuple[list[str], list[str]]:
     """Lines of a text or of a table's column: ``count`` to choose on, others to report on."""
-    from supernet.tasks import read_column
-    from supernet.text import read_lines
+    from supernet.columns import read_texts
 
-    table_like = text.suffix.lower() in (".csv", ".tsv")
-    lines = list(dict.fromkeys(read_column(text, column) if table_like else read_lines(text)))
-    if not lines:
-        raise InputError(f"{text} must hold text, but it is empty.")
+    lines = list(dict.fromkeys(read_texts(text, column)))
     step = max(1, math.ceil(len(lines) / count))
     return lines[::step], lines[step // 2 :: step] if step > 1 else []
 

@@ -10,7 +10,7 @@ from supernet.tasks.scoring import Run, logits_of, runner, score_network, stacke
 from supernet.tasks.sources import EncodedParts, TaskSource, read_questions, read_table
 from supernet.tasks.spans import SpanExtraction
 from supernet.tasks.squad import Answer, Question, Questions, read_squad
-from supernet.tasks.tables import Columns, read_column, read_labelled, read_numbered
+from supernet.tasks.tables import Columns, read_labelled, read_numbered
 
 __all__ = [
     "GLUE_TASKS",
@@ -33,7 +33,6 @@ __all__ = [
     "TaskKind",
     "TaskSource",
     "logits_of",
-    "read_column",
     "read_glue",
     "read_glue_file",
     "read_labelled",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fleetfit.errors import InputError
-from fleetfit.files import read_text
+from supernet.columns import check_column, is_tabs, read_rows
 from supernet.tasks.data import LabelledTexts, NumberedTexts
 
-__all__ = ["Columns", "read_column", "read_labelled", "read_numbered"]
+__all__ = ["Columns", "read_labelled", "read_numbered"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,12 +29,6 @@ class Columns:
 
 
 _SHOWN = 8  # labels in a sentence
-
-
-class _Tabs(csv.excel_tab):
-    """TSV without quoting, as GLUE's files are."""
-
-    quoting = csv.QUOTE_NONE
 
 
 def read_labelled(
@@ -75,21 +67,14 @@ def read_numbered(path: Path, columns: Columns) -> NumberedTexts:
     )
 
 
-def read_column(path: Path, column: str) -> list[str]:
-    """The texts of one column of a CSV or TSV, blank ones left out."""
-    rows = _read_rows(path, tabs=_is_tabs(path))
-    _check_column(rows[0], column, path)
-    return [row[column] for row in rows if row[column]]
-
-
 def _labelled_rows(path: Path, columns: Columns) -> list[dict[str, str]]:
-    tabs = columns.tabs or _is_tabs(path)
-    rows = _read_rows(path, tabs=tabs, header=columns.header)
+    tabs = columns.tabs or is_tabs(path)
+    rows = read_rows(path, tabs=tabs, header=columns.header)
     wanted = [columns.text, columns.label]
     if columns.pair is not None:
         wanted.insert(1, columns.pair)
     for column in wanted:
-        _check_column(rows[0], column, path)
+        check_column(rows[0], column, path)
     for number, row in enumerate(rows, start=1):
         empty = [column for column in wanted if row[column] is None]
         empty += [columns.label] if row[columns.label] == "" else []
@@ -99,36 +84,6 @@ def _labelled_rows(path: Path, columns: Columns) -> list[dict[str, str]]:
                 "in or leave the row out."
             )
     return rows
-
-
-def _is_tabs(path: Path) -> bool:
-    return path.suffix.lower() == ".tsv"
-
-
-def _read_rows(
-    path: Path, *, tabs: bool, header: Sequence[str] | None = None
-) -> list[dict[str, str]]:
-    content = io.StringIO(read_text(path, "A table of texts"), newline="")
-    dialect = _Tabs if tabs else csv.excel
-    limit = csv.field_size_limit(2**31 - 1)  # a long document is cut in tokens, not refused
-    try:
-        rows = list(csv.DictReader(content, fieldnames=header, dialect=dialect))
-    except csv.Error as exc:
-        raise InputError(f"{path} must be a CSV or TSV file, but: {exc}.") from exc
-    finally:
-        csv.field_size_limit(limit)
-    if not rows:
-        raise InputError(f"{path} must hold a header line and rows, but it holds none.")
-    return rows
-
-
-def _check_column(row: dict[str, str], column: str, path: Path) -> None:
-    if column not in row:
-        have = ", ".join(str(c) for c in row)
-        raise InputError(
-            f"{path} must have a column {column!r}, but it has: {have}; name the one that is "
-            "meant, as with --label-column."
-        )
 
 
 def _pairs(rows: Sequence[dict[str, str]], columns: Columns) -> tuple[str, ...] | None:

@@ -130,6 +130,16 @@ def test_the_manifest_comes_back_with_the_hash_of_every_file(
     assert all(sha256_of(path / name) == digest for name, digest in loaded.files.items())
 
 
+def test_a_manifest_holds_the_lengths_of_its_workload(write: Write, manifest: Manifest) -> None:
+    """Without them there is no such field: what reads format 2 without it reads these too."""
+    workload = Workload(batch=2, seq_len=16, lengths=(3, 5, 16))
+    path = write(dataclasses.replace(manifest, workload=workload))
+    assert load_bundle(path).manifest.workload == workload
+    written = json.loads((path / "manifest.json").read_text())["workload"]
+    assert written == {"batch": 2, "seq_len": 16, "padding": 0, "lengths": [3, 5, 16]}
+    assert "lengths" not in dumps(manifest)
+
+
 def test_predictions_equal_pytorch_and_are_sorted(write: Write, manifest: Manifest) -> None:
     (found,) = load_bundle(write(manifest)).predict(["I lost my card"])
     wanted = expected(manifest.architecture, [2, 4, 5, 6, 7, 3])

@@ -85,11 +85,17 @@ def architectures(
     )
 
 
-workloads = st.builds(
-    Workload,
-    batch=sizes,
-    seq_len=sizes,
-    padding=st.floats(0, 1, exclude_max=True),
+@st.composite
+def workloads_with_lengths(draw: st.DrawFn, longest: int = 70) -> Workload:
+    """Padded by a law of one or more lengths."""
+    seq_len = draw(st.integers(1, longest))
+    lengths = draw(st.lists(st.integers(1, seq_len), min_size=1, max_size=9))
+    return Workload(batch=draw(st.integers(1, 9)), seq_len=seq_len, lengths=tuple(sorted(lengths)))
+
+
+workloads = (
+    st.builds(Workload, batch=sizes, seq_len=sizes, padding=st.floats(0, 1, exclude_max=True))
+    | workloads_with_lengths()
 )
 targets = st.builds(
     Target,

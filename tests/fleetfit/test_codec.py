@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetfit import InputError, digest, dumps, from_json, loads, to_json
-from fleetfit.codec import check_literals
+from fleetfit.codec import ADDED_LATER, check_literals
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +48,14 @@ class Plan:
     stroke: Line | Circle | Square
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grown:
+    """Drawn with a pen that later values name."""
+
+    title: str
+    pens: tuple[int, ...] = field(default=(), metadata=ADDED_LATER)
+
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 drawings = st.builds(
@@ -73,6 +81,19 @@ def test_what_is_written_is_read_back(drawing: Drawing) -> None:
     text = dumps(drawing)
     assert loads(Drawing, text) == drawing
     assert dumps(loads(Drawing, text)) == text
+
+
+def test_a_field_added_later_is_left_out_at_its_default() -> None:
+    assert dumps(Grown(title="a")) == '{"title":"a"}'
+    assert dumps((Grown(title="a"),)) == '[{"title":"a"}]'
+    assert dumps(Grown(title="a", pens=(1, 2))) == '{"pens":[1,2],"title":"a"}'
+    for text in ('{"title":"a"}', '{"pens":[],"title":"a"}'):
+        assert loads(Grown, text) == Grown(title="a")
+
+
+@given(st.builds(Grown, title=texts, pens=st.lists(st.integers(), max_size=2).map(tuple)))
+def test_a_field_added_later_is_read_back(grown: Grown) -> None:
+    assert loads(Grown, dumps(grown)) == grown
 
 
 @given(finite.filter(float.is_integer))

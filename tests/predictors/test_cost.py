@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,18 +69,45 @@ def test_a_disturbed_row_weighs_little() -> None:
 
 def test_an_unknown_target_is_refused_by_name(learned: CostPredictor) -> None:
     other = Target(runtime="openvino", precision="bf16", threads=2)
-    with pytest.raises(InputError, match=r"openvino-fp32-2t .*but got openvino-bf16-2t"):
+    with pytest.raises(InputError, match=r"openvino-fp32-2t.*but got openvino-bf16-2t"):
         learned.predict_table(LayerTable.of(networks(1, seed=0)), other, WORKLOAD)
 
 
 def test_an_unknown_workload_is_refused(learned: CostPredictor) -> None:
-    with pytest.raises(InputError, match="64 tokens"):
+    known = r"learned for \(batch 1, 128 tokens\), but got batch 1, 64 tokens; profile"
+    with pytest.raises(InputError, match=known):
         learned.predict_table(LayerTable.of(networks(1, seed=0)), FAST, Workload(seq_len=64))
+
+
+def test_workloads_are_learned_apart_and_named_apart(tmp_path: Path) -> None:
+    """Reference: the second workload's truth is twice the first's."""
+    laws = [Workload(lengths=(5, 7, middle, 12, 20)) for middle in (9, 7)]
+    alike = Workload(lengths=(5, 8, 9, 11, 20))
+    assert str(laws[0]) == str(alike)
+    architectures = networks(20, seed=1)
+    truth = true_latency_s(LayerTable.of(architectures), SLOW)
+    queries = [Query(architecture=a, target=SLOW, workload=w) for w in laws for a in architectures]
+    y = np.concatenate([truth, 2 * truth])
+    CostPredictor(metric="latency_p50").fit(queries, y).save(tmp_path / "p")
+    kept = CostPredictor.load(tmp_path / "p")
+    table = LayerTable.of(architectures)
+    found = [kept.predict_table(table, SLOW, w).mean for w in laws]
+    assert found[1] == pytest.approx(2 * found[0], rel=1e-6)
+    with pytest.raises(InputError, match=r"median 9; .* median 7\), but .*\(other quantiles\)"):
+        kept.predict_table(table, SLOW, alike)
 
 
 def test_too_few_networks_are_refused() -> None:
     with pytest.raises(InputError, match=r"At least 8 networks .* but got 7"):
         learn(measurements(networks(7, seed=0), targets=(FAST,)), "latency_p50")
+
+
+def test_where_nothing_is_learned_the_nearest_is_named() -> None:
+    rows = measurements(networks(3, seed=0), targets=(FAST,))
+    rows += measurements(networks(7, seed=0), targets=(SLOW,))
+    said = rf"on {SLOW} \(batch 1, 128 tokens\), but got 7, the most of 2 targets and workloads;"
+    with pytest.raises(InputError, match=said):
+        learn(rows, "latency_p50")
 
 
 def test_a_network_measured_often_counts_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -212,6 +213,20 @@ def test_equal_cost_is_measured_once(
     found = survey_of([queries[0], queries[0]], store, device).run(bench)
     assert len(found) == 2
     assert len(bench.visited) == 2
+
+
+def test_workloads_of_other_lengths_are_measured_apart(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    plain = [q for q in queries if q.target == TARGETS[0]]
+    survey_of(plain, store, device).run(FakeBench())
+    law = Workload(batch=2, seq_len=16, lengths=(3, 5, 16))
+    padded = [dataclasses.replace(q, workload=law) for q in plain]
+    bench = FakeBench()
+    found = survey_of([*plain, *padded], store, device).run(bench)
+    assert {q.workload for q in bench.visited} == {law}
+    assert [m.job.query for m in found] == [*plain, *padded]
+    assert sorted(m.job.id for m in store.measurements()) == sorted(m.job.id for m in found)
 
 
 def test_progress_ends_complete(queries: list[Query], store: Store, device: DeviceInfo) -> None:

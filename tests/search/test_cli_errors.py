@@ -243,8 +243,6 @@ def test_a_directory_of_the_step_before_must_exist(
         (("profile", "net"), "--networks", (0,)),
         (("profile", "net"), "--memory-every", (-1,)),
         (("profile", "net"), "--threads", (0,)),
-        (("profile", "net"), "--batch", (0,)),
-        (("profile", "net"), "--seq-len", (0,)),
         (("profile", "net"), "--labels", (-1,)),
         (("profile", "net"), "--seed", (-1, 2**32)),
     ],

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetfit import InputError
-from supernet.tasks import Columns, LabelledTexts, read_column, read_labelled
+from supernet.tasks import Columns, LabelledTexts, read_labelled
 
 
 def test_a_csv_by_hand(tmp_path: Path) -> None:
@@ -72,12 +72,6 @@ def test_a_row_without_a_label_is_refused_by_its_number(tmp_path: Path, row: str
     path.write_text(f"text,label\nx,a\n{row}\n")
     with pytest.raises(InputError, match="must have a 'label', but row 2 has none"):
         read_labelled(path, Columns())
-
-
-def test_one_column_without_blanks(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("text,label\nx,a\n,b\ny,c\n")
-    assert read_column(path, "text") == ["x", "y"]
 
 
 def test_a_document_of_any_length_is_read(tmp_path: Path) -> None:
