@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import numpy.typing as npt
 
 from fleetfit.device import DeviceInfo
@@ -62,17 +61,10 @@ class CostPredictor(Predictor):
         few: dict[tuple[Target, Workload], int] = {}
         for key, chosen in grouped(queries).items():
             architectures = [queries[i].architecture for i in chosen]
-            _, groups = np.unique([a.cost_id for a in architectures], return_inverse=True)
-            tested = len(np.unique(groups[np.isfinite(noises[chosen])]))
-            if tested < LEAST_ROWS:
-                few[key] = tested
+            rows = Rows.of(architectures, values[chosen], noises[chosen])
+            if rows.tested < LEAST_ROWS:
+                few[key] = rows.tested
                 continue
-            rows = Rows(
-                table=LayerTable.of(architectures),
-                y=values[chosen],
-                noise=noises[chosen],
-                groups=groups.astype(np.int64),
-            )
             models[key] = fit_model(rows, key, metric=self.metric, folds=self.folds)
         if not models:
             most = max(few, key=lambda key: few[key])
@@ -95,6 +87,14 @@ class CostPredictor(Predictor):
     def linear_table(self, table: LayerTable, target: Target, workload: Workload) -> FloatArray:
         """Costs (N) by the roofline alone, without trees."""
         return self._model(target, workload).linear(table)
+
+    def width_table(self, table: LayerTable, target: Target, workload: Workload) -> FloatArray:
+        """Relative widths (N) of intervals that are wider where little was measured nearby.
+
+        To choose what to measure next; only after ``fit`` in this process. The intervals of
+        ``predict_table`` are the calibrated ones.
+        """
+        return self._model(target, workload).width(table)
 
     @property
     def reports(self) -> tuple[Report, ...]:

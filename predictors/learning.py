@@ -12,14 +12,16 @@ from fleetfit.errors import InputError
 from fleetfit.measurement import Measurement
 from fleetfit.table import LayerTable
 from predictors.base import grouped
+from predictors.checks import checked_rows
 from predictors.cost import CostPredictor
+from predictors.curve import LearningCurve, curve_of
 from predictors.metric import CostMetric, noise_of, value_of
-from predictors.model import FOLDS
+from predictors.model import FOLDS, Rows
 from predictors.prediction import FloatArray
 from predictors.provenance import provenance_of
 from predictors.report import Report, errors_of
 
-__all__ = ["evaluate", "learn"]
+__all__ = ["evaluate", "learn", "learning_curves"]
 
 
 def learn(
@@ -40,6 +42,26 @@ def learn(
     y, noise = _values(rows, metric)
     predictor.fit([m.job.query for m in rows], y, noise=noise)
     return predictor, predictor.reports
+
+
+def learning_curves(
+    predictor: CostPredictor, measurements: Sequence[Measurement]
+) -> tuple[LearningCurve, ...]:
+    """What more networks would buy in each (target, workload).
+
+    ``measurements``: those that ``predictor`` was learned from.
+    """
+    metric = predictor.metric
+    known = [m for m in measurements if value_of(m, metric) is not None]
+    queries = [m.job.query for m in known]
+    y, noise = checked_rows(queries, *_values(known, metric))
+    chosen = grouped(queries)
+    curves = []
+    for report in predictor.reports:
+        at = chosen[report.target, report.workload]
+        rows = Rows.of([queries[i].architecture for i in at], y[at], noise[at])
+        curves.append(curve_of(rows, report, folds=predictor.folds))
+    return tuple(curves)
 
 
 def evaluate(predictor: CostPredictor, measurements: Sequence[Measurement]) -> tuple[Report, ...]:

@@ -1,5 +1,6 @@
 """Which architectures to measure, measuring them, keeping every measurement."""
 
+from profiler.adaptive import next_batch
 from profiler.plan import plan
 from profiler.protocol import SurveyProtocol, VerifyProtocol, is_present
 from profiler.store import Store
@@ -14,6 +15,7 @@ __all__ = [
     "VerifyProtocol",
     "VerifySettings",
     "is_present",
+    "next_batch",
     "plan",
     "survey",
     "verified",

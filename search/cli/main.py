@@ -16,8 +16,9 @@ from search.cli.convert import convert
 from search.cli.evaluate import evaluate
 from search.cli.export import export, run
 from search.cli.finetune import finetune
-from search.cli.measure import describe, learn, profile
+from search.cli.measure import describe, learn
 from search.cli.pretrain import pretrain
+from search.cli.profile import profile
 from search.cli.search import search
 from search.cli.verify import verify
 

@@ -1,38 +1,25 @@
-"""Verbs about the machine: describe it, measure networks on it, learn what they cost."""
+"""Verbs about the machine: describe it, learn what networks cost on it."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich.markup import escape
 
-from fleetfit import DeviceInfo, InputError, Measurement, Query, Target, Workload, to_json
+from fleetfit import DeviceInfo, InputError, Measurement, to_json
 from fleetfit.files import new_directory
-from search.cli.console import mib, ms, percent, progress, result, say, table
-from search.cli.options import (
-    MAX_SEED,
-    AsJson,
-    Labels,
-    StoreUrl,
-    SupernetPath,
-    Targets,
-    Threads,
-    head_of,
-    numbers_of,
-    targets_of,
-)
-from search.cli.workload_options import Batches, Length, LengthsOf, SeqLens, workloads_of
+from search.cli.console import mib, percent, progress, result, say, table
+from search.cli.options import AsJson, StoreUrl
+from search.cli.outlook import say_outlook
 
 if TYPE_CHECKING:
-    from predictors import CostMetric, Report
+    from predictors import CostMetric, LearningCurve, Report
     from profiler import Store
 
-__all__ = ["describe", "learn", "profile"]
+__all__ = ["describe", "learn"]
 
 _LEARNED: tuple[CostMetric, ...] = ("latency_p50", "latency_p90", "memory")
 
@@ -59,100 +46,6 @@ def describe(json: AsJson = False) -> None:
     result(facts | {"device_class": device.device_class}, as_json=json)
 
 
-def profile(
-    supernet: SupernetPath,
-    store: StoreUrl = "fleetfit.db",
-    networks: Annotated[int, typer.Option(min=1, help="How many sub-networks to measure.")] = 40,
-    memory_every: Annotated[
-        int,
-        typer.Option(min=0, help="Memory of every k-th network, in a child of its own; 0: none."),
-    ] = 4,
-    target: Targets = None,
-    threads: Threads = None,
-    batch: Batches = "1",
-    seq_len: SeqLens = "128",
-    length: Length = None,
-    lengths_of: LengthsOf = None,
-    text_column: Annotated[
-        str | None, typer.Option(help="Column of --lengths-of. Default: text.")
-    ] = None,
-    labels: Labels = 0,
-    seed: Annotated[
-        int, typer.Option(min=0, max=MAX_SEED, help="Of the choice, the weights and the order.")
-    ] = 0,
-    json: AsJson = False,
-) -> None:
-    """Measure sampled sub-networks in every target (survey protocol), and verify the source model.
-
-    Every batch of --batch is measured with every length of --seq-len.
-
-    Goes on where it stopped and never measures again what the store has. Networks run under
-    random weights: cost does not depend on them. The source model is measured once more by the
-    verify protocol: relative budgets are shares of that, and it scales what the survey teaches.
-    """
-    from devices import describe as describe_device
-    from profiler import Store, SurveySettings, plan, survey, verified
-    from supernet.spaces import read_config
-
-    config = read_config(supernet)
-    device = describe_device()
-    space = config.space.with_head(head_of(labels, config.pooling))
-    chosen = plan(space, networks, np.random.default_rng(seed))
-    targets = targets_of(target, device, threads)
-    workloads = workloads_of(
-        supernet,
-        numbers_of("--batch", batch),
-        numbers_of("--seq-len", seq_len),
-        length=length,
-        lengths_of=lengths_of,
-        text_column=text_column,
-    )
-    places = list(itertools.product(targets, workloads))
-    queries = [Query(architecture=a, target=t, workload=w) for a in chosen for t, w in places]
-    settings = SurveySettings(seed=seed, memory_every=memory_every)
-    opened = Store(store)
-    with progress("measuring") as report:
-        measured = survey(queries, store=opened, device=device, settings=settings, progress=report)
-    largest = space.largest()
-    with progress("verifying the source model") as report:
-        sources = [Query(architecture=largest, target=t, workload=w) for t, w in places]
-        found = verified(sources, store=opened, device=device, progress=report)
-        source = dict(zip(places, found, strict=True))
-    several = len(workloads) > 1
-    rows = []
-    for one, workload in places:
-        mine = [m for m in measured if _place(m) == (one, workload)]
-        rows.append(
-            (
-                str(one),
-                *([str(workload)] if several else []),
-                str(len(mine)),
-                ms(min(m.latency_p50_s for m in mine)),
-                ms(source[one, workload].latency_p50_s),
-                mib(source[one, workload].memory_bytes),
-                percent(float(np.median([m.noise for m in mine]))),
-                str(sum(m.status != "ok" for m in mine)),
-            )
-        )
-    columns = (
-        "target",
-        *(["workload"] if several else []),
-        "networks",
-        "fastest p50",
-        "source p50",
-        "source memory",
-        "noise",
-        "flagged",
-    )
-    table("Measured" if several else f"Measured, {workloads[0]}", columns, rows)
-    result({"measurements": len(measured), "store": store}, as_json=json)
-
-
-def _place(measurement: Measurement) -> tuple[Target, Workload]:
-    query = measurement.job.query
-    return query.target, query.workload
-
-
 def learn(
     out: Annotated[Path, typer.Argument(help="New directory for the predictors.")],
     store: StoreUrl = "fleetfit.db",
@@ -164,7 +57,7 @@ def learn(
 
     rows = _present(Store(store), describe_device())
     with new_directory(out) as new, progress("learning") as report:
-        reports, left_out = _learn_each(rows, new, report)
+        reports, curves, left_out = _learn_each(rows, new, report)
     for line in left_out:
         say(escape(line))
     several = len({r.workload for r in reports}) > 1
@@ -194,16 +87,23 @@ def learn(
         for r in reports
     ]
     table("Predictors, by cross-validation", columns, cells)
-    result({"predictors": str(out), "reports": to_json(tuple(reports))}, as_json=json)
+    say("Errors of predicted median latency, and what more measurements would buy:")
+    say_outlook(curves)
+    facts: dict[str, object] = {"predictors": str(out), "reports": to_json(tuple(reports))}
+    result(facts | {"curves": to_json(curves)}, as_json=json)
 
 
 def _learn_each(
     rows: list[Measurement], out: Path, report: Callable[[int, int, str], None]
-) -> tuple[list[Report], list[str]]:
-    """Reports of the predictors written below ``out``; a line for each that is missing."""
+) -> tuple[list[Report], tuple[LearningCurve, ...], list[str]]:
+    """Reports of the predictors written below ``out``, the learning curves of the median latency,
+    and a line for each predictor that is missing.
+    """
     from predictors import learn as fit
+    from predictors import learning_curves
 
     reports: list[Report] = []
+    curves: tuple[LearningCurve, ...] = ()
     lines: dict[object, str] = {}
     for done, metric in enumerate(_LEARNED):
         report(done, len(_LEARNED), metric)
@@ -216,9 +116,11 @@ def _learn_each(
             break
         predictor.save(out / metric)
         reports += found
+        if metric == "latency_p50":
+            curves = learning_curves(predictor, rows)
         lines = {key: f"Left out: {why}" for key, why in predictor.dropped_.items()} | lines
     report(len(_LEARNED), len(_LEARNED), "done")
-    return reports, list(lines.values())
+    return reports, curves, list(lines.values())
 
 
 def _present(store: Store, device: DeviceInfo) -> list[Measurement]:

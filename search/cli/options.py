@@ -32,6 +32,7 @@ __all__ = [
     "head_of",
     "numbers_of",
     "refuse_alone",
+    "share_of",
     "targets_of",
 ]
 
@@ -88,6 +89,14 @@ def numbers_of(option: str, text: str) -> tuple[int, ...]:
         raise InputError(
             f"{option} must be whole numbers with commas, as in 128,64, but got {text!r}."
         ) from exc
+
+
+def share_of(option: str, text: str) -> float:
+    """A share from a percentage; ``option`` names it in the error."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip())
+    if found is None:
+        raise InputError(f"{option} must be a percentage, as in 3%, but got {text!r}.")
+    return float(found[1]) / 100
 
 
 def head_of(labels: int, pooling: str) -> Head:

@@ -1,0 +1,135 @@
+"""What further measurements would buy: the error against the number of networks learned from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from fleetfit.errors import InputError
+from fleetfit.query import Target, Workload
+from predictors.conformal import folds_of
+from predictors.metric import CostMetric
+from predictors.model import FOLDS, SEED, Rows, fit_parts, inputs_of
+from predictors.prediction import BoolArray, FloatArray
+from predictors.report import Report, errors_of
+
+__all__ = ["LEAST_NETWORKS", "SHARES", "LearningCurve", "curve_of"]
+
+SHARES: Final = (0.4, 0.6, 0.8)
+"""Of the networks that are learned from, beside all of them."""
+LEAST_NETWORKS: Final = 12
+"""Shares of fewer are left out: with fewer networks than prices the error follows no such law."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearningCurve:
+    """error(n)^2 = floor^2 + slope / n, for the error with n networks of one (target, workload).
+
+    The squared error of a regression falls as 1/n to what its form can reach (Cortes et al. 1994,
+    Learning curves: asymptotic values and rate of convergence, with their exponent for squares).
+    """
+
+    metric: CostMetric
+    target: Target
+    workload: Workload
+    networks: tuple[int, ...]
+    """Ascending; the last is the number there is."""
+    errors: tuple[float, ...]
+    """Cross-validated MAPE with so many; the last is the report's."""
+    floor: float
+    """What no number of networks goes below, by the fit."""
+    slope: float
+    noise: float | None
+    """Of the measurements; None: not known."""
+
+    def __post_init__(self) -> None:
+        """As many errors as numbers of networks, at least one; nothing is negative."""
+        if len(self.networks) != len(self.errors) or not self.errors:
+            raise InputError(
+                "A learning curve must have an error for each number of networks, but got "
+                f"{len(self.errors)} for {len(self.networks)}."
+            )
+        if min(*self.networks, *self.errors, self.floor, self.slope) < 0:
+            raise InputError("A learning curve must have no negative numbers, but one is.")
+
+    @property
+    def error(self) -> float:
+        """The error now."""
+        return self.errors[-1]
+
+    def error_with(self, networks: int) -> float:
+        """The error to expect with so many: the error now, scaled as the fit falls.
+
+        With more than there are never above the error now, and never below the noise unless the
+        error is there already.
+        """
+        if networks < 1:
+            raise InputError(f"`networks >= 1` must hold, but got {networks}.")
+        now = self._fitted(self.networks[-1])
+        expected = self.error * (self._fitted(networks) / now if now > 0 else 1.0)
+        return max(expected, min(self.error, self.noise or 0.0))
+
+    def networks_for(self, error: float) -> int | None:
+        """How many would do for ``error``; None where no number does, by the fit or the noise."""
+        if error >= self.error:
+            return self.networks[-1]
+        now = self._fitted(self.networks[-1])
+        room = (error / self.error * now) ** 2 - self.floor**2
+        if room <= 0 or error < min(self.error, self.noise or 0.0):
+            return None
+        return max(self.networks[-1] + 1, math.ceil(self.slope / room))
+
+    def _fitted(self, networks: int) -> float:
+        return math.sqrt(self.floor**2 + self.slope / networks)
+
+
+def curve_of(rows: Rows, report: Report, *, folds: int = FOLDS) -> LearningCurve:
+    """The curve of the model of ``report``, which was learned from ``rows``.
+
+    Every model of the cross-validation is learned again from SHARES of its networks, each part
+    within the next, and tested on the same fold.
+    """
+    key = (report.target, report.workload)
+    inputs = inputs_of(rows, key, metric=report.metric)
+    total = len(np.unique(rows.groups))
+    shares = [share for share in SHARES if round(share * total) >= LEAST_NETWORKS]
+    predicted = np.empty((len(shares), len(rows.y)))
+    rng = np.random.default_rng(SEED)
+    for held in folds_of(rows.groups, count=folds, seed=SEED):
+        order = rng.permutation(np.unique(rows.groups[~held]))
+        for at, share in enumerate(shares):
+            part = order[: round(share * len(order))]
+            chosen: BoolArray = ~held & np.isin(rows.groups, part)
+            roofline, residual = fit_parts(inputs, chosen)
+            ratio = residual.log_ratio(inputs.shapes[held])
+            predicted[at, held] = roofline.cost(inputs.amounts[held]) * np.exp(ratio)
+    tested = np.isfinite(rows.noise)
+    y = rows.y[tested]
+    networks = (*(round(share * total) for share in shares), total)
+    errors = (*(errors_of(p[tested], y).mape for p in predicted), report.errors.mape)
+    floor, slope = _fit(np.array(networks, dtype=np.float64), np.array(errors))
+    return LearningCurve(
+        metric=report.metric,
+        target=report.target,
+        workload=report.workload,
+        networks=networks,
+        errors=errors,
+        floor=floor,
+        slope=slope,
+        noise=report.noise,
+    )
+
+
+def _fit(networks: FloatArray, errors: FloatArray) -> tuple[float, float]:
+    """(floor, slope), neither below 0, by least squares of the relative error of the squares."""
+    from scipy.optimize import nnls
+
+    if len(errors) == 1:  # nothing is known of the slope
+        return float(errors[0]), 0.0
+    squares = np.maximum(errors, 1e-12) ** 2
+    columns = np.stack([np.ones(len(errors)), 1 / networks], axis=1) / squares[:, None]
+    (floor, slope), _ = nnls(columns, np.ones(len(errors)))
+    return math.sqrt(floor), float(slope)
