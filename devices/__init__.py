@@ -1,6 +1,8 @@
 """What a machine is, how it feels right now, and child processes that cannot harm a measurement."""
 
 from devices.describe import describe
+from devices.gpu import FakeGpuMeter, GpuMeter, NoGpuMeter
+from devices.gpu_nvml import gpu_meter
 from devices.health import HealthMeter
 from devices.isolated import run_isolated
 from devices.lock import machine_lock, scratch_directory
@@ -8,11 +10,15 @@ from devices.window import WindowMeter, WindowReading
 from devices.worker import Worker
 
 __all__ = [
+    "FakeGpuMeter",
+    "GpuMeter",
     "HealthMeter",
+    "NoGpuMeter",
     "WindowMeter",
     "WindowReading",
     "Worker",
     "describe",
+    "gpu_meter",
     "machine_lock",
     "run_isolated",
     "scratch_directory",
