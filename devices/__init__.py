@@ -6,6 +6,7 @@ from devices.gpu_nvml import gpu_meter
 from devices.health import HealthMeter
 from devices.isolated import run_isolated
 from devices.lock import machine_lock, scratch_directory
+from devices.trainings import giving_way
 from devices.window import WindowMeter, WindowReading
 from devices.worker import Worker
 
@@ -18,6 +19,7 @@ __all__ = [
     "WindowReading",
     "Worker",
     "describe",
+    "giving_way",
     "gpu_meter",
     "machine_lock",
     "run_isolated",

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-__all__ = ["mib", "ms", "percent", "progress", "result", "say", "shown_score", "table"]
+__all__ = ["Report", "mib", "ms", "percent", "progress", "result", "say", "shown_score", "table"]
 
 Report = Callable[[int, int, str], None]
 
