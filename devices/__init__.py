@@ -1,6 +1,8 @@
 """What a machine is, how it feels right now, and child processes that cannot harm a measurement."""
 
 from devices.describe import describe
+from devices.disturbance import Disturbance
+from devices.disturbances import disturbances
 from devices.gpu import FakeGpuMeter, GpuMeter, NoGpuMeter
 from devices.gpu_nvml import gpu_meter
 from devices.health import HealthMeter
@@ -11,6 +13,7 @@ from devices.window import WindowMeter, WindowReading
 from devices.worker import Worker
 
 __all__ = [
+    "Disturbance",
     "FakeGpuMeter",
     "GpuMeter",
     "HealthMeter",
@@ -19,6 +22,7 @@ __all__ = [
     "WindowReading",
     "Worker",
     "describe",
+    "disturbances",
     "giving_way",
     "gpu_meter",
     "machine_lock",
