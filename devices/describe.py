@@ -1,4 +1,4 @@
-"""Describe this machine: processor, usable cores, memory, runtime versions."""
+"""Describe this machine: processor, usable cores, memory, GPUs, versions of runtimes and driver."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from devices.cgroup import cpu_quota, memory_limit
+from devices.nvml import NvmlGpu, opened_nvml
 from fleetfit import DeviceInfo, SurroundingsError
 
-__all__ = ["cpu_model_and_flags", "describe", "require_linux", "runtime_versions"]
+__all__ = [
+    "cpu_model_and_flags",
+    "describe",
+    "gpus_and_driver",
+    "require_linux",
+    "runtime_versions",
+]
 
 _PROC: Final = Path("/proc")
 _SYS: Final = Path("/sys")
@@ -29,9 +36,10 @@ def describe(*, proc: Path = _PROC, sys_root: Path = _SYS) -> DeviceInfo:
 
     No runtime is imported. ``name`` is the host name with 8 digits of the device class, so that
     one host under another core limit counts as another machine. Off Linux, flags are empty and
-    limits of control groups are not seen.
+    limits of control groups are not seen; GPUs are NVIDIA's, seen where nvidia-ml-py is installed.
     """
     model, flags = cpu_model_and_flags(proc)
+    gpus, driver = gpus_and_driver()
     info = DeviceInfo(
         name=platform.node() or "unnamed",
         cpu_model=model,
@@ -40,7 +48,8 @@ def describe(*, proc: Path = _PROC, sys_root: Path = _SYS) -> DeviceInfo:
         memory_bytes=_memory_bytes(proc, sys_root),
         machine=platform.machine(),
         system=f"{platform.system()} {platform.release()}",
-        versions=runtime_versions(),
+        gpus=gpus,
+        versions=runtime_versions() | driver,
     )
     return dataclasses.replace(info, name=f"{info.name}-{info.device_class[:8]}")
 
@@ -83,6 +92,22 @@ def runtime_versions() -> dict[str, str]:
             except importlib.metadata.PackageNotFoundError:
                 continue
     return versions
+
+
+def gpus_and_driver() -> tuple[tuple[str, ...], dict[str, str]]:
+    """Each GPU with its memory and compute capability, and the version of their driver."""
+    with opened_nvml() as nvml:
+        gpus = tuple(_described(gpu) for gpu in nvml.gpus)
+        return gpus, {"nvidia-driver": nvml.driver} if gpus and nvml.driver else {}
+
+
+def _described(gpu: NvmlGpu) -> str:
+    parts = [gpu.name]
+    if (size := gpu.memory_bytes) is not None:
+        parts.append(f"{size / 2**30:.0f} GiB")
+    if (capability := gpu.capability) is not None:
+        parts.append("compute capability {}.{}".format(*capability))
+    return ", ".join(parts)
 
 
 def _usable_cores(proc: Path, sys_root: Path) -> int:

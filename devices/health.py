@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from devices.pseudo_files import read_or_empty
 from devices.window import WindowMeter
 from fleetfit import Health
 
@@ -27,22 +28,16 @@ class HealthMeter:
         return Health(
             load_1m=self._load(),
             steal=window.steal,
-            pressure=parse_pressure(self._text("pressure/cpu")),
+            pressure=parse_pressure(read_or_empty(self._proc / "pressure" / "cpu")),
             other_load=window.other_load,
             reference_s=reference_s,
         )
 
     def _load(self) -> float | None:
         try:
-            return float(self._text("loadavg").split()[0])
+            return float(read_or_empty(self._proc / "loadavg").split()[0])
         except (IndexError, ValueError):
             return None
-
-    def _text(self, name: str) -> str:
-        try:
-            return (self._proc / name).read_text()
-        except OSError:  # PSI may be compiled out or switched off
-            return ""
 
 
 def parse_pressure(text: str) -> float | None:

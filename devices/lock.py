@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from devices.describe import require_linux
+from devices.lock_file import PLACE, open_lock, sign, signed_by
+from devices.trainings import wait_for_trainings
 from fleetfit import SurroundingsError
 
 __all__ = ["machine_lock", "scratch_directory"]
 
-_PLACE = Path("/tmp/fleetfit-measuring.lock")
-"""The same for everybody: TMPDIR differs between the sessions of one machine."""
 _LOOK_AGAIN_S: Final = 0.1
 
 
@@ -25,17 +25,20 @@ _LOOK_AGAIN_S: Final = 0.1
 def machine_lock(who: str, *, timeout_s: float = 60.0, path: Path | None = None) -> Iterator[Path]:
     """Hold the machine's measuring lock for the block; yields the lock's path.
 
-    ``who`` names the holder to others. Waits up to ``timeout_s``, then raises SurroundingsError
-    with the holder's name. The lock ends with its process, however that ends.
+    ``who`` names the holder to others. Waits up to ``timeout_s`` for another holder, then as long
+    for the trainings of other processes to come to the end of a step, where they wait; raises
+    SurroundingsError with the name of who does not. The lock ends with its process, however that
+    ends.
     """
     require_linux("Measurements")
-    path = path or _PLACE
-    handle = _open(path)
+    path = path or PLACE
+    handle = open_lock(path)
     try:
         _acquire(handle, path, timeout_s)
-        _sign(handle, f"{who} (process {os.getpid()})")
+        sign(handle, f"{who} (process {os.getpid()})")
+        wait_for_trainings(path, timeout_s)
         yield path
-        _sign(handle, "")
+        sign(handle, "")
     finally:
         os.close(handle)
 
@@ -62,31 +65,6 @@ def scratch_directory(lock: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _sign(handle: int, name: str) -> None:
-    """Leave the holder's name to others, where the lock may be written to."""
-    with contextlib.suppress(OSError):
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, name.encode(), 0)
-
-
-def _open(path: Path) -> int:
-    # First without O_CREAT: in a sticky directory Linux refuses it for another user's file.
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # enough to lock it
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        with contextlib.suppress(PermissionError):
-            os.fchmod(handle, 0o666)  # whatever the umask: other users measure here too
-    except OSError as exc:
-        raise SurroundingsError(
-            f"The lock {path} must be writable, but the system says: {exc.strerror}; "
-            "ask for write access to it: whoever measures on a machine shares one lock."
-        ) from exc
-    return handle
-
-
 def _acquire(handle: int, path: Path, timeout_s: float) -> None:
     import fcntl  # not there on Windows
 
@@ -97,7 +75,7 @@ def _acquire(handle: int, path: Path, timeout_s: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                holder = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
+                holder = signed_by(handle) or "another process"
                 raise SurroundingsError(
                     f"One measurement at a time must hold on a machine, but {holder} has been "
                     f"measuring for the {timeout_s:g} s waited; wait for it or stop it "

@@ -139,9 +139,9 @@ class Measurement:
         return median_of_medians(left) if left else None
 
     def is_current(self, device: DeviceInfo) -> bool:
-        """Whether the runtime that measured has the same version on ``device`` now."""
-        name = self.job.query.target.runtime
-        return self.versions.get(name) == device.versions.get(name)
+        """Whether what measured has the same versions on ``device`` now."""
+        deciding = _deciding(self.job.query.target)
+        return all(self.versions.get(name) == device.versions.get(name) for name in deciding)
 
     def interval_s(self, share: float = 0.5) -> tuple[float, float]:
         """95 % bootstrap interval of the latency percentile ``share``, seconds."""
@@ -149,6 +149,12 @@ class Measurement:
 
 
 def versions_of(target: Target, device: DeviceInfo) -> dict[str, str]:
-    """Versions that decide what ``target`` costs: of its runtime; another's changes nothing."""
-    found = device.versions.get(target.runtime)
-    return {} if found is None else {target.runtime: found}
+    """Versions that decide what ``target`` costs: of its runtime, on a GPU of the driver too."""
+    found = device.versions
+    return {name: found[name] for name in _deciding(target) if name in found}
+
+
+def _deciding(target: Target) -> tuple[str, ...]:
+    """Names in ``DeviceInfo.versions``; another runtime's update changes nothing."""
+    driver = () if target.provider == "cpu" else ("nvidia-driver",)
+    return (target.runtime, *driver)

@@ -18,6 +18,7 @@ from fleetfit.errors import InputError
 from fleetfit.weights import Weights, weight_shapes
 from supernet.epochs import Best, batches_of, check_finite, rise_and_fall
 from supernet.network import EncoderNetwork
+from supernet.pauses import Pause, no_pause
 from supernet.tasks import Encoded, Logits, Run, Task, logits_of, runner, score_network, stacked
 from supernet.vocabulary import placed, used_ids
 
@@ -141,13 +142,14 @@ def finetune(
     *,
     config: FinetuneConfig,
     progress: Progress | None = None,
+    pause: Pause = no_pause,
 ) -> FinetuneResult:
     """Train ``network`` in place on the lesson and leave it at its best epoch by the dev part.
 
     With a teacher the loss is the task's plus ``weight`` times its ``soft_loss``. Word embeddings
     of tokens in neither part stay as they are. Raises InputError for a network (or teacher) with
     another head than the task's and SurroundingsError for a loss that is not finite; the network
-    is then as it was.
+    is then as it was. ``pause`` is called before each step.
     """
     lesson.check(network.arch)
     teacher, soft = lesson.teacher, lesson.answers(config)
@@ -160,6 +162,7 @@ def finetune(
         soft=soft,
         soft_weight=teacher.weight if teacher is not None else 0.0,
         progress=progress or (lambda done, total, note: None),
+        pause=pause,
     )
     narrow = _narrowed(network, used)
     narrow.dropout = config.dropout
@@ -203,6 +206,7 @@ class _Training:
     """The teacher's logits of each row of ``train``."""
     soft_weight: float
     progress: Progress
+    pause: Pause
 
     def run(self, network: EncoderNetwork) -> tuple[FinetuneResult, dict[str, Array]]:
         """The result and the weights of the best epoch."""
@@ -222,6 +226,7 @@ class _Training:
         while epoch < config.epochs and best.since < config.patience:
             network.train()
             for chosen in batches_of(self.train.lengths, config.batch_size, rng):
+                self.pause()
                 optimizer.zero_grad(set_to_none=True)
                 self._loss(run, chosen).backward()  # type: ignore[no-untyped-call]
                 norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -26,6 +26,7 @@ from supernet.finetune import FinetuneConfig, Lesson
 from supernet.forward import Encoder, Output
 from supernet.model import Supernet
 from supernet.named_members import named_members
+from supernet.pauses import Pause, no_pause
 from supernet.sampling import Sampling
 from supernet.spaces import SearchSpace
 from supernet.tasks import Encoded, Logits, Task, score_network, stacked
@@ -91,13 +92,14 @@ def finetune_supernet(
     *,
     config: SupernetTuning,
     progress: Progress | None = None,
+    pause: Pause = no_pause,
 ) -> TunedSupernet:
     """Train a copy of ``supernet``, which carries the task's head, and take its best epoch.
 
     With a teacher the loss of every member is as in ``finetune``. Word embeddings of tokens that
     do not occur stay as they are. Raises InputError for a supernet (or teacher) with another head
     than the task's and for texts that do not fit, SurroundingsError for a loss that is not finite;
-    ``supernet`` never changes.
+    ``supernet`` never changes. ``pause`` is called before each step.
     """
     base = config.base
     lesson.check(supernet.space.source.with_head(supernet.task or Head()))
@@ -111,6 +113,7 @@ def finetune_supernet(
         ),
         config=config,
         soft=soft,
+        pause=pause,
     )
     with torch.random.fork_rng(devices=[d for d in [base.device] if d.type == "cuda"]):
         torch.manual_seed(base.seed)  # for dropout, which has no generator of its own
@@ -155,6 +158,7 @@ class _Run:
     config: SupernetTuning
     soft: list[Logits] | None
     """The teacher's logits of each text to learn from."""
+    pause: Pause = no_pause
 
     def __call__(self, progress: Progress) -> tuple[float, int]:
         """Leave the supernet at its best epoch; its score and the epochs run."""
@@ -172,6 +176,7 @@ class _Run:
         step = epoch = 0
         while epoch < base.epochs and best.since < base.patience:
             for chosen in batches_of(lengths, base.batch_size, rng):
+                self.pause()
                 optimizer.zero_grad(set_to_none=True)
                 self._learn(chosen, step)
                 norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -26,6 +26,7 @@ from supernet.digests import digest_of_stream, digest_of_tensors
 from supernet.model import Supernet
 from supernet.network import EncoderNetwork
 from supernet.objective import Example, Lesson, Losses, Objective
+from supernet.pauses import Pause, no_pause
 from supernet.pretrain_config import PretrainConfig
 from supernet.pretrain_state import TrainingState
 from supernet.processes import Processes, memory_told
@@ -128,18 +129,24 @@ class Pretraining:
         until: int | None = None,
         save_every_s: float = 60.0,
         progress: Progress | None = None,
+        pause: Pause = no_pause,
     ) -> None:
-        """Train to the end (or to step ``until``), saving state on the way and at the end."""
+        """Train to the end (or to step ``until``), saving state on the way and at the end.
+
+        ``pause`` is called before each step; what it waits counts in no rate.
+        """
         end = self.config.steps if until is None else min(self.config.steps, until)
         saved = begun = time.monotonic()
-        first, processes = self.step, self.placement.processes
+        waited, first, processes = 0.0, self.step, self.placement.processes
         with self._opened_log() as log:
             while self.step < end:
+                waited += pause()
                 with processes.together(f"at step {self.step}"), memory_told(_LESS):
                     losses = self.take_step()
                 if log is None:
                     continue
-                rate = (self.step - first) * self.config.batch_tokens / (time.monotonic() - begun)
+                took = time.monotonic() - begun - waited
+                rate = (self.step - first) * self.config.batch_tokens / took
                 self._report(log, losses, rate, progress)
                 if time.monotonic() - saved > save_every_s:
                     self.save_state()

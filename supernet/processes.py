@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import re
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from fleetfit.errors import InputError, SurroundingsError
 __all__ = ["Processes", "check_count", "device_of", "joined", "memory_told"]
 
 _START = "at the start"
+_LONGEST_PAUSE = datetime.timedelta(days=1)
+"""One process may give way to measurements while the others wait for it in an exchange."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +148,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
         torch.cuda.set_device(device)
     here = Processes(rank=int(os.environ["RANK"]), count=int(os.environ["WORLD_SIZE"]))
     with here.together(_START):
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=_LONGEST_PAUSE)
     try:
         yield here
     finally:

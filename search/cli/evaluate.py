@@ -13,11 +13,12 @@ from rich.markup import escape
 from fleetfit import InputError, Precision, to_json
 from search.cached import MemoryQualities
 from search.cli.architectures import chosen_members
-from search.cli.console import percent, progress, result, say, table
+from search.cli.console import percent, result, say, table
 from search.cli.corpus import LOSSES, names_of
 from search.cli.evaluation_data import SEQ_LEN, WINDOWS, Data, TextOptions, examples_of
 from search.cli.options import AsJson, StoreUrl, SupernetPath, refuse_alone
 from search.cli.task_source import labelled_file
+from search.cli.turns import polite_progress
 from search.evaluation import CachedMeasure, Scored, evaluate_members
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def evaluate(
     measures = [
         CachedMeasure(m, store=kept, checkpoint=loaded.sha256) for d in data for m in d.measures
     ]
-    with progress("evaluating") as report:
+    with polite_progress("evaluate", "evaluating") as report:
         found = evaluate_members(measures, members, exact, progress=report)
     figures = [f for m in measures for f in m.figures]
     _show(found, figures, ", ".join([*(d.taken for d in data), exact]))

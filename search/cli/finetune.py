@@ -15,6 +15,7 @@ from search.cli.finetune_options import MemberOptions, TeacherOptions
 from search.cli.finetune_supernet import Course, finetune_members
 from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath
 from search.cli.task_source import TaskOptions, tell
+from search.cli.turns import polite
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
@@ -193,8 +194,8 @@ def _finetune_one(
     lesson = tuning.Lesson(
         task=source.task, train=parts.train, dev=parts.dev, teacher=course.teacher
     )
-    with progress("fine-tuning") as report:
-        tuned = tuning.finetune(network, lesson, config=config, progress=report)
+    with polite("finetune") as pause, progress("fine-tuning") as report:
+        tuned = tuning.finetune(network, lesson, config=config, progress=report, pause=pause)
     reached = None
     if parts.test is not None:
         reached = score_network(runner(network), source.task, parts.test)

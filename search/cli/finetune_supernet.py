@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from search.cli.console import progress, shown_score, table
 from search.cli.corpus import LOSSES
+from search.cli.turns import polite, polite_progress
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
@@ -47,8 +48,8 @@ def finetune_members(out: Path, course: Course, config: SupernetTuning) -> dict[
     head = task.head(loaded.config.pooling)
     lesson = Lesson(task=task, train=parts.train, dev=parts.dev, teacher=course.teacher)
     headed = loaded.supernet.with_task(head, seed=config.base.seed)
-    with progress("fine-tuning all sub-networks") as report:
-        tuned = finetune_supernet(headed, lesson, config=config, progress=report)
+    with polite("finetune") as pause, progress("fine-tuning all sub-networks") as report:
+        tuned = finetune_supernet(headed, lesson, config=config, progress=report, pause=pause)
     record = _record(tuned.supernet, course)
     facts = {"finetune_epochs": str(tuned.epochs), "random_members": str(config.random_members)}
     told = _told(course, record, facts)
@@ -67,7 +68,7 @@ def _record(supernet: Supernet, course: Course) -> TaskRecord:
 
     source, parts = course.source, course.parts
     named, scores = named_members(supernet.space), list[MemberScores]()
-    with progress("scoring") as report:
+    with polite_progress("finetune", "scoring") as report:
         for i, (name, arch) in enumerate(named.items()):
             report(i, len(named), name)
             one = {name: arch}

@@ -24,26 +24,44 @@ __all__ = ["describe", "learn"]
 _LEARNED: tuple[CostMetric, ...] = ("latency_p50", "latency_p90", "memory")
 
 
-def describe(json: AsJson = False) -> None:
+def describe(
+    health: Annotated[
+        bool,
+        typer.Option("--health", help="What would disturb a measurement now, and what to do."),
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """What this machine is: processor, cores, memory, runtimes and the targets they give."""
     from devices import describe as describe_device
     from exporters import all_targets
 
     device = describe_device()
+    if health:
+        _show_health(device, as_json=json)
+        return
     targets = [str(t) for t in all_targets(device, threads=device.default_threads)]
     rows = [
         ("processor", f"{device.cpu_model} ({device.machine})"),
         ("usable cores", str(device.cores)),
         ("memory", mib(device.memory_bytes)),
         ("bf16 in hardware", "yes" if device.has_bf16 else "no"),
-        ("GPUs", ", ".join(device.gpus) or "none"),
-        ("runtimes", ", ".join(f"{k} {v}" for k, v in sorted(device.versions.items())) or "none"),
+        ("GPUs", "; ".join(device.gpus) or "none"),
+        ("versions", ", ".join(f"{k} {v}" for k, v in sorted(device.versions.items())) or "none"),
         ("targets", ", ".join(targets) or "none"),
         ("device class", device.device_class),
     ]
     table(f"Device {device.name}", ("what", "value"), rows)
     facts: dict[str, object] = {"device": to_json(device), "targets": targets}
     result(facts | {"device_class": device.device_class}, as_json=json)
+
+
+def _show_health(device: DeviceInfo, *, as_json: bool) -> None:
+    from devices import disturbances
+
+    found = disturbances()
+    rows = [(one.what, one.found, one.matters, one.advice) for one in found]
+    table(f"Health of {device.name}", ("what", "found", "matters", "what to do"), rows)
+    result({"device": device.name, "health": to_json(found)}, as_json=as_json)
 
 
 def learn(

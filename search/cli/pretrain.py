@@ -23,6 +23,7 @@ from search.cli.corpus import (
 )
 from search.cli.options import MAX_SEED, AsJson, Device, SupernetPath, numbers_of, refuse_alone
 from search.cli.pretrain_record import taught, told
+from search.cli.turns import polite
 
 if TYPE_CHECKING:
     from supernet.checkpoint import Checkpoint
@@ -192,14 +193,15 @@ def _train(run: Pretraining) -> None:
     place.directory.mkdir(parents=True, exist_ok=True)
     if not place.processes.first:
         run.resume()
-        run.run()
+        with polite("pretrain") as pause:  # the first process of another host
+            run.run(pause=pause)
         return
     with held(place.directory):
         if run.resume():
             say(f"going on at step {run.step} of {config.steps}")
         _keep_recipe(place.directory / "recipe.toml", config)
-        with progress("training") as report:
-            run.run(progress=report)
+        with polite("pretrain") as pause, progress("training") as report:
+            run.run(progress=report, pause=pause)
 
 
 def _keep_recipe(path: Path, config: PretrainConfig) -> None:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fleetfit import (
+    Architecture,
     Budget,
     DeviceInfo,
     Head,
     InputError,
     Measurement,
     Metric,
+    Precision,
     Target,
     Workload,
     to_json,
 )
 from fleetfit.files import check_new
-from search.cached import CachedQuality
+from search.cached import CachedQuality, Quality
 from search.calibrate import calibrate
 from search.cli.console import mib, ms, percent, progress, result, say, table
 from search.cli.options import (
@@ -37,6 +39,7 @@ from search.cli.options import (
     head_of,
     targets_of,
 )
+from search.cli.turns import polite
 from search.cli.workload_options import Batch, Length, LengthsOf, SeqLen, workloads_of
 from search.cost import Costs
 from search.feasibility import feasibility
@@ -134,17 +137,16 @@ def search(
     cached = CachedQuality(loss, store=opened, key=f"{loaded.sha256[:16]}-{loss.data_id}")
     settings = SearchSettings(evaluations=evaluations, seed=seed)
     _show_feasibility(problem, settings)
-    with progress("searching") as report:
+    with polite("search") as pause, progress("searching") as report:
         found = run_search(
             problem,
-            # Quality belongs to the body: one evaluation serves every head.
-            lambda pairs: cached([(a.with_head(Head()), p) for a, p in pairs]),
+            _one_by_one(cached, pause),
             settings=settings,
             progress=lambda done, total, best: report(done, total, f"loss {best:.4f}"),
         )
     write_record(out / "search.json", _record(found, problem, (tuple(budget), resolved)))
     _show_found(found, problem)
-    with progress("comparing with the best uniform network"):
+    with polite("search"), progress("comparing with the best uniform network"):
         gain = _gain(found, loaded, others)
     best = found.winner
     result(
@@ -159,6 +161,19 @@ def search(
         },
         as_json=json,
     )
+
+
+def _one_by_one(cached: Quality, pause: Callable[[], float]) -> Quality:
+    """Each network after a measurement that has the machine; one evaluation serves every head."""
+
+    def losses(pairs: Sequence[tuple[Architecture, Precision]]) -> list[float]:
+        found: list[float] = []
+        for arch, precision in pairs:
+            pause()
+            found += cached([(arch.with_head(Head()), precision)])
+        return found
+
+    return losses
 
 
 def _verified(store: Store, device: DeviceInfo) -> list[Measurement]:

@@ -8,8 +8,9 @@ import pytest
 
 from devices import describe
 from devices.cgroup import cpu_quota, memory_limit
-from devices.describe import cpu_model_and_flags, require_linux
+from devices.describe import cpu_model_and_flags, gpus_and_driver, require_linux
 from fleetfit import DeviceInfo, SurroundingsError, dumps, loads
+from tests.devices.nvml_fake import FakeGpu, FakeNvml
 
 
 def write(path: Path, text: str) -> None:
@@ -79,3 +80,18 @@ def test_other_systems_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(SurroundingsError, match=r"Surveys must run on Linux.*darwin"):
         require_linux("Surveys")
+
+
+def test_gpus_and_their_driver_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(FakeGpu(), FakeGpu(name="NVIDIA L4")))
+    info = describe()
+    assert info.gpus == (
+        "NVIDIA H200, 140 GiB, compute capability 9.0",
+        "NVIDIA L4, 140 GiB, compute capability 9.0",
+    )
+    assert info.versions["nvidia-driver"] == "590.48.01"
+
+
+def test_without_a_gpu_there_is_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    assert gpus_and_driver() == ((), {})

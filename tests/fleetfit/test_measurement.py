@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -138,3 +139,14 @@ def test_only_the_runtime_that_measured_makes_it_out_of_date(measurement: Measur
     assert found.is_current(dataclasses.replace(DEVICE, versions=others))
     assert not found.is_current(dataclasses.replace(DEVICE, versions={"openvino": "2"}))
     assert not found.is_current(dataclasses.replace(DEVICE, versions={}))
+
+
+def test_of_a_gpu_the_driver_s_version_counts_too() -> None:
+    found = {"onnxruntime": "1", "openvino": "2", "nvidia-driver": "590"}
+    device = dataclasses.replace(DEVICE, versions=found)
+    on_cpu = Target(runtime="onnxruntime")
+    assert versions_of(on_cpu, device) == {"onnxruntime": "1"}
+    # Target knows no GPU yet; these two fields are all that is read.
+    on_gpu = cast(Target, SimpleNamespace(runtime="onnxruntime", provider="cuda"))
+    assert versions_of(on_gpu, device) == {"onnxruntime": "1", "nvidia-driver": "590"}
+    assert versions_of(on_gpu, dataclasses.replace(DEVICE, versions={})) == {}

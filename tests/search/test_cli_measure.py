@@ -1,4 +1,4 @@
-"""What describe and learn say where something is missing, old or too little."""
+"""What describe says; and learn, where something is missing, old or too little."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devices import describe
+import devices
+from devices import Disturbance, describe
 from exporters import RUNTIMES
 from fleetfit import Measurement
 from profiler import Store
@@ -73,3 +74,37 @@ def test_a_machine_without_a_runtime_is_described(
     for name in ("runtimes", "targets"):
         (line,) = (line for line in shown.splitlines() if line.split()[:1] == [name])
         assert line.split() == [name, "none"]
+
+
+FOUND = (
+    Disturbance(what="swap", found="none in use", matters="ok"),
+    Disturbance(
+        what="other processes",
+        found="use 1.50 cores: [a] (7) 1.50",
+        matters="disturbs",
+        advice="stop them",
+    ),
+)
+
+
+def test_health_is_a_row_for_each_finding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(devices, "disturbances", lambda: FOUND)
+    told = fleetfit(capsys, "describe", "--health")
+    assert told["device"] == describe().name
+    assert told["health"][1] == {
+        "what": "other processes",
+        "found": "use 1.50 cores: [a] (7) 1.50",
+        "matters": "disturbs",
+        "advice": "stop them",
+    }
+    assert main(["describe", "--health"]) == 0
+    shown = capsys.readouterr().err
+    assert "[a] (7) 1.50" in shown
+    assert "stop them" in shown
+
+
+def test_health_of_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    told = fleetfit(capsys, "describe", "--health")
+    assert {row["what"] for row in told["health"]} >= {"other processes", "steal", "battery"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -329,3 +330,14 @@ def test_a_gpu_learns_the_task_and_gives_the_network_back(tokenizer: Any) -> Non
     result = finetune(fresh(), lesson, config=config)
     assert result.dev == {"accuracy": 1.0}
     assert score_network(runner(result.network), TASK, given.dev) == {"accuracy": 1.0}
+
+
+def test_it_pauses_before_each_step(tokenizer: Any) -> None:
+    def pause() -> float:
+        pauses.append(0.0)
+        return 0.0
+
+    pauses, lesson = list[float](), encoded(tokenizer)
+    config = dataclasses.replace(CONFIG, epochs=2)
+    finetune(fresh(), lesson, config=config, pause=pause)
+    assert len(pauses) == 2 * math.ceil(len(lesson.train) / config.batch_size)

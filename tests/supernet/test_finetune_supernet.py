@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -269,3 +270,14 @@ def test_a_gpu_trains_all_members_as_the_cpu_does(tokenizer: Any) -> None:
     for name, value in on_gpu.supernet.tensors().items():
         if not name.endswith("key.bias"):  # rounding alone moves it
             torch.testing.assert_close(value, wanted[name], rtol=1e-2, atol=1e-3, msg=name)
+
+
+def test_it_pauses_before_each_step(tokenizer: Any) -> None:
+    def pause() -> float:
+        pauses.append(0.0)
+        return 0.0
+
+    pauses, given = list[float](), lesson(tokenizer)
+    config = SupernetTuning(base=dataclasses.replace(BASE, epochs=1))
+    finetune_supernet(fresh(), given, config=config, pause=pause)
+    assert len(pauses) == math.ceil(len(given.train) / BASE.batch_size)

@@ -475,3 +475,32 @@ def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
         InputError, match=r"`(head_)?\w+ >=? 0` must|Sequences must|The seed|The warmup"
     ):
         dataclasses.replace(CONFIG, **change)
+
+
+def test_pauses_between_steps_count_in_no_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    def pause() -> float:
+        pauses.append(500.0)
+        now[0] += 500.0
+        return 500.0
+
+    pauses: list[float] = []
+    monkeypatch.setattr("supernet.pretrain.time.monotonic", clock)
+    start(tmp_path / "alone").run(save_every_s=1e9)
+    run = start(tmp_path / "waits")
+    run.run(save_every_s=1e9, pause=pause)
+    assert len(pauses) == run.step
+    assert_same_rates(tmp_path / "alone", tmp_path / "waits")
+
+
+def assert_same_rates(one: Path, other: Path) -> None:
+    rates = [[r for r in rows_of(d) if r["quantity"] == "tokens_per_s"] for d in (one, other)]
+    assert rates[0]
+    assert rates[0] == rates[1]
