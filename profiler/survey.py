@@ -20,6 +20,7 @@ from fleetfit import (
     Query,
     Target,
     parameters,
+    versions_of,
 )
 from profiler.bench import Bench
 from profiler.entry import Entry
@@ -219,8 +220,8 @@ class Survey:
     def _look_up(self, job: Job) -> None:
         query, device = job.query, self._device
         versions = self._versions(query.target)
-        stored = self._store.get(job, device.name)
-        if stored is not None and stored.is_current(device):
+        stored = self._store.get(job, device.name, versions)
+        if stored is not None:
             self._done[job.id] = stored
             wants_memory = query.architecture.cost_id in self._with_memory
             if stored.memory_bytes is None and wants_memory:
@@ -260,9 +261,7 @@ class Survey:
         )
 
     def _versions(self, target: Target) -> dict[str, str]:
-        """Only of the runtime that measures: another one's update changes nothing here."""
-        found = self._device.versions.get(target.runtime)
-        return {} if found is None else {target.runtime: found}
+        return versions_of(target, self._device)
 
 
 def worst_health(readings: Sequence[Health]) -> Health:

@@ -9,7 +9,7 @@ import numpy as np
 
 from devices import machine_lock, run_isolated, scratch_directory
 from exporters import Artifact
-from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, from_json
+from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, from_json, versions_of
 from fleetfit.files import sha256_of
 from profiler.memory import measure_memory
 from profiler.protocol import VerifyProtocol
@@ -71,7 +71,7 @@ def verify(
         file_bytes=artifact.file_bytes,
         load_s=float(np.median([run.visit.load_s for run in runs])),
         health=worst_health([run.visit.health for run in runs]),
-        versions=device.versions,
+        versions=versions_of(query.target, device),
         properties=runs[-1].visit.properties,
         status="ok" if calm else "unstable",
     )
@@ -90,8 +90,9 @@ def verified(
     One that is unstable, lacks the memory that is wanted, or was made under another version of its
     runtime is made again. Raises as ``verify``.
     """
-    known = store.get(_job(query, settings, None), device.name)
-    if known is not None and known.is_current(device) and known.status == "ok":
+    versions = versions_of(query.target, device)
+    known = store.get(_job(query, settings, None), device.name, versions)
+    if known is not None and known.status == "ok":
         complete = known.memory_bytes is not None or not settings.memory
         if complete:
             return known

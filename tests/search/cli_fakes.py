@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import profiler
-from fleetfit import DeviceInfo, Health, Job, Measurement, Query
+from fleetfit import DeviceInfo, Health, Job, Measurement, Query, versions_of
 from profiler.fake import FakeBench
 from profiler.survey import Progress, Survey
 from search.cli import main
@@ -82,7 +82,7 @@ def measure_by_fake(monkeypatch: pytest.MonkeyPatch, *, slower: float = 1.0) -> 
             file_bytes=1000 if model_path is None else model_path.stat().st_size,
             load_s=0.01,
             health=Health(),
-            versions=device.versions,
+            versions=versions_of(query.target, device),
             properties={},
             status="ok",
         )
