@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fleetfit.comparable import check_comparable, deciding_versions
 from fleetfit.device import DeviceInfo
 from fleetfit.errors import InputError
 from fleetfit.measurement import Measurement
@@ -19,47 +20,30 @@ class Provenance:
     device_class: str = ""
     """Empty where the data was given without a device."""
     versions: dict[str, str] = field(default_factory=dict)
-    """Runtime name to version, of the runtimes that were measured."""
+    """Name to version, of the runtimes that were measured and of drivers that decide the cost."""
 
     def stale(self, device: DeviceInfo) -> tuple[str, ...]:
         """What differs on ``device``, as in ``openvino 2026.4.1 -> 2026.5.0``; empty: nothing."""
         changes = []
         if self.device_class != device.device_class:
             changes.append(f"device class {self.device_class or 'none'} -> {device.device_class}")
-        for runtime, version in sorted(self.versions.items()):
-            now = device.versions.get(runtime, "not installed")
+        for name, version in sorted(self.versions.items()):
+            now = device.versions.get(name, "not installed")
             if now != version:
-                changes.append(f"{runtime} {version} -> {now}")
+                changes.append(f"{name} {version} -> {now}")
         return tuple(changes)
 
 
 def provenance_of(measurements: Sequence[Measurement]) -> Provenance:
     """The one provenance of all; raises InputError that names the values where they are mixed."""
-    device_class = _only(measurements, lambda m: m.device.device_class, "device class")
-    versions: dict[str, str] = {}
-    for runtime in sorted({m.job.query.target.runtime for m in measurements}):
-        rows = [m for m in measurements if m.job.query.target.runtime == runtime]
-        versions[runtime] = _only(rows, lambda m: _version(m), f"version of {runtime}")
-    for protocol in sorted({m.job.protocol for m in measurements}):
-        rows = [m for m in measurements if m.job.protocol == protocol]
-        what = f"version of the {protocol} protocol"
-        _only(rows, lambda m: str(m.job.protocol_version), what)
-    return Provenance(device_class=device_class, versions=versions)
-
-
-def _version(measurement: Measurement) -> str:
-    runtime = measurement.job.query.target.runtime
-    own = measurement.device.versions.get(runtime)
-    return own or measurement.versions.get(runtime, "unknown")
-
-
-def _only(
-    measurements: Sequence[Measurement], pick: Callable[[Measurement], str], what: str
-) -> str:
-    found = sorted({pick(m) for m in measurements})
-    if len(found) != 1:
+    check_comparable(measurements)
+    classes = sorted({one.device.device_class for one in measurements})
+    if len(classes) != 1:
         raise InputError(
-            f"Measurements to learn from must share one {what}, but got {', '.join(found)}; "
-            "choose one of them."
+            f"Measurements to learn from must share one device class, but got "
+            f"{', '.join(classes) or 'none'}; choose one of them."
         )
-    return found[0]
+    versions: dict[str, str] = {}
+    for one in measurements:
+        versions |= deciding_versions(one)
+    return Provenance(device_class=classes[0], versions=versions)

@@ -2,61 +2,49 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import math
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Self, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
-from fleetfit import (
-    FleetfitError,
-    InputError,
-    Job,
-    Measurement,
-    ProtocolName,
-    SurroundingsError,
-    dumps,
-    loads,
-)
-from profiler.schema import MEASUREMENTS, META, METADATA, QUALITIES, SCHEMA_VERSION, VISITS
+from fleetfit import InputError, Job, Measurement, ProtocolName, dumps, loads
+from profiler.database import Database
+from profiler.migrate import prepare
+from profiler.rows import key_of, matching, next_repeat, reference_key_of, row_of, same_key
+from profiler.schema import MEASUREMENTS, QUALITIES, REFERENCES, VISITS
 from profiler.visit import Verdict, Visit
 
 __all__ = ["Store"]
 
 T = TypeVar("T")
-_BUSY_MS: Final = 30_000
 
 
 class Store:
     """Measurements and qualities behind an SQLAlchemy URL, ``sqlite:///path`` as a rule.
 
-    Everything is committed before a method returns. A corrupt file is an InputError that names
-    it; a full or read-only disk is a SurroundingsError, and what was stored before stays.
+    Everything is committed before a method returns, several processes may read and write at once,
+    and what comes in an order comes in the order of writing. A corrupt file is an InputError that
+    names it; a full or read-only disk or a server that is down is a SurroundingsError, and what was
+    stored before stays.
     """
 
-    def __init__(self, url: str) -> None:
-        """Open or create the store; raises InputError for a bad URL, file or schema version."""
-        self._engine, self.name = _engine(url)
-        with self._connection() as connection:
-            METADATA.create_all(connection)
-            found = connection.scalar(sa.select(META.c.value).where(META.c.name == "schema"))
-            if found is None:
-                connection.execute(META.insert().values(name="schema", value=str(SCHEMA_VERSION)))
-            elif found != str(SCHEMA_VERSION):
-                raise InputError(
-                    f"The store {self.name} must have schema version {SCHEMA_VERSION}, but has "
-                    f"{found}; use the program that wrote it or start a new store."
-                )
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        """Open the store, upgrade it where it is of an earlier version, or create it.
+
+        Raises InputError for a bad URL or file, a store of a newer program, and without ``create``
+        for one that is not there.
+        """
+        self.database = Database(url, create=create)
+        self.name = self.database.name
+        """A file's path, or the URL without its password."""
+        prepare(self.database, create=create)
 
     def close(self) -> None:
         """Let go of the file."""
-        self._engine.dispose()
+        self.database.close()
 
     def __enter__(self) -> Self:
         """The store itself."""
@@ -74,106 +62,143 @@ class Store:
     def put(self, measurement: Measurement) -> None:
         """Store a measurement and drop the visits it was made of.
 
-        An earlier one of the same job and device name is replaced.
+        An earlier one of the same job, device name and versions is replaced, its repeats stay.
         """
-        job, device = measurement.job, measurement.device
-        row = {
-            "job_id": job.id,
-            "device_name": device.name,
-            "device_class": device.device_class,
-            "protocol": job.protocol,
-            "status": measurement.status,
-            "measurement": dumps(measurement),
-        }
-        with self._connection() as connection:
-            for table in (VISITS, MEASUREMENTS):
-                connection.execute(sa.delete(table).where(*_same(table, job, device.name)))
-            connection.execute(MEASUREMENTS.insert().values(**row))
+        row = row_of(measurement, repeat=0)
+        with self.database.writing() as connection:
+            connection.execute(sa.delete(VISITS).where(*same_key(VISITS, row)))
+            replaced = (*same_key(MEASUREMENTS, row), MEASUREMENTS.c.repeat == 0)
+            connection.execute(sa.delete(MEASUREMENTS).where(*replaced))
+            connection.execute(MEASUREMENTS.insert().values(row))
 
-    def get(self, job: Job, device_name: str) -> Measurement | None:
-        """The measurement of a job on a device, if there is one."""
-        query = sa.select(MEASUREMENTS.c.measurement)
-        with self._connection() as connection:
-            text = connection.scalar(query.where(*_same(MEASUREMENTS, job, device_name)))
-        return None if text is None else self._read(Measurement, text)
+    def put_repeat(self, measurement: Measurement) -> int:
+        """Store a measurement beside those of the same job, device name and versions.
+
+        Returns its number: 1 for the first A/A repeat of a measurement, 0 where there was none.
+        """
+        row = row_of(measurement, repeat=0)
+        with self.database.writing() as connection:
+            row["repeat"] = next_repeat(connection, row)
+            connection.execute(MEASUREMENTS.insert().values(row))
+        return int(row["repeat"])
+
+    def get(
+        self, job: Job, device_name: str, versions: Mapping[str, str] | None = None
+    ) -> Measurement | None:
+        """The measurement of a job on a device, if there is one; repeats are left out.
+
+        Under these versions (``fleetfit.versions_of``), or the one stored last under any.
+        """
+        table = MEASUREMENTS.c
+        query = sa.select(table.measurement).order_by(table.id.desc()).limit(1)
+        query = query.where(
+            table.job_id == job.id, table.device_name == device_name, table.repeat == 0
+        )
+        if versions is not None:
+            query = query.where(table.versions == dumps(dict(versions)))
+        with self.database.reading() as connection:
+            text = connection.scalar(query)
+        return None if text is None else self.read(Measurement, text)
 
     def measurements(
         self, *, device_class: str | None = None, protocol: ProtocolName | None = None
     ) -> list[Measurement]:
-        """All measurements, oldest first, of one device class or protocol where given."""
+        """All measurements, oldest first, of one device class or protocol where given.
+
+        Repeats are left out. Those of earlier versions of a runtime are there beside the later.
+        """
         query = sa.select(MEASUREMENTS.c.measurement).order_by(MEASUREMENTS.c.id)
+        query = query.where(MEASUREMENTS.c.repeat == 0)
         if device_class is not None:
             query = query.where(MEASUREMENTS.c.device_class == device_class)
         if protocol is not None:
             query = query.where(MEASUREMENTS.c.protocol == protocol)
-        with self._connection() as connection:
+        with self.database.reading() as connection:
             texts = connection.scalars(query).all()
-        return [self._read(Measurement, text) for text in texts]
+        return [self.read(Measurement, text) for text in texts]
 
-    def add_visit(self, job: Job, device_name: str, visit: Visit, versions: dict[str, str]) -> int:
+    def repeated(self) -> list[tuple[Measurement, ...]]:
+        """Every measurement that was repeated, with its A/A repeats after it in their order."""
+        table = MEASUREMENTS.c
+        key = (table.job_id, table.device_name, table.versions)
+        again = sa.select(*key).where(table.repeat > 0).distinct().subquery()
+        same = (column == again.c[column.name] for column in key)
+        query = sa.select(*key, table.measurement).join(again, sa.and_(*same))
+        with self.database.reading() as connection:
+            rows = connection.execute(query.order_by(*key, table.repeat)).all()
+        groups = itertools.groupby(rows, key=lambda row: row[:3])
+        return [tuple(self.read(Measurement, row[3]) for row in group) for _, group in groups]
+
+    def add_visit(
+        self, job: Job, device_name: str, visit: Visit, versions: Mapping[str, str]
+    ) -> int:
         """Store a visit of an unfinished configuration as ``pending``; returns its number."""
-        values = {
-            "job_id": job.id,
-            "device_name": device_name,
-            "versions": dumps(versions),
-            "verdict": "pending",
-            "visit": dumps(visit),
-        }
-        with self._connection() as connection:
-            result = connection.execute(VISITS.insert().values(**values))
-            key = result.inserted_primary_key
+        row = key_of(job, device_name, versions) | {"verdict": "pending", "visit": dumps(visit)}
+        with self.database.writing() as connection:
+            key = connection.execute(VISITS.insert().values(row)).inserted_primary_key
         assert key is not None
         return int(key[0])
 
     def judge_visits(self, numbers: list[int], verdict: Verdict) -> None:
         """Set the verdict on visits."""
-        with self._connection() as connection:
+        with self.database.writing() as connection:
             update = sa.update(VISITS).where(VISITS.c.id.in_(numbers))
             connection.execute(update.values(verdict=verdict))
 
     def visits(
-        self, job: Job, device_name: str, versions: dict[str, str]
+        self, job: Job, device_name: str, versions: Mapping[str, str]
     ) -> list[tuple[int, Verdict, Visit]]:
         """(number, verdict, visit) of an unfinished configuration, oldest first.
 
         Visits under other runtime versions are left out.
         """
         query = sa.select(VISITS.c.id, VISITS.c.verdict, VISITS.c.visit).order_by(VISITS.c.id)
-        query = query.where(*_same(VISITS, job, device_name), VISITS.c.versions == dumps(versions))
-        with self._connection() as connection:
+        query = query.where(*same_key(VISITS, key_of(job, device_name, versions)))
+        with self.database.reading() as connection:
             rows = connection.execute(query).all()
-        return [(row.id, row.verdict, self._read(Visit, row.visit)) for row in rows]
+        return [(row.id, row.verdict, self.read(Visit, row.visit)) for row in rows]
 
     def put_quality(self, key: str, architecture_id: str, precision: str, value: float) -> None:
         """Store the quality of an architecture; ``key`` names text, metric and weights."""
         if not math.isfinite(value):
             raise InputError(f"A quality must be a finite number, but got {value}.")
         names = {"key": key, "architecture_id": architecture_id, "precision": precision}
-        with self._connection() as connection:
-            connection.execute(sa.delete(QUALITIES).where(*_quality(names)))
-            connection.execute(QUALITIES.insert().values(**names, value=value))
+        with self.database.writing() as connection:
+            connection.execute(sa.delete(QUALITIES).where(*matching(QUALITIES, names)))
+            connection.execute(QUALITIES.insert().values(names | {"value": value}))
 
     def quality(self, key: str, architecture_id: str, precision: str) -> float | None:
         """The stored quality, if there is one."""
         names = {"key": key, "architecture_id": architecture_id, "precision": precision}
-        with self._connection() as connection:
-            value = connection.scalar(sa.select(QUALITIES.c.value).where(*_quality(names)))
+        query = sa.select(QUALITIES.c.value).where(*matching(QUALITIES, names))
+        with self.database.reading() as connection:
+            value = connection.scalar(query)
         return None if value is None else float(value)
 
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        """A transaction; errors of the database in our words."""
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except DatabaseError as exc:
-            raise _translated(self.name, exc) from exc
-        except SQLAlchemyError as exc:
-            raise SurroundingsError(
-                f"The store {self.name} must work, but the database says: {exc}."
-            ) from exc
+    def add_reference(
+        self, device_name: str, target_id: str, versions: Mapping[str, str], reference_s: float
+    ) -> None:
+        """Store a reading of the reference network, seconds: how fast the machine was then."""
+        if not 0 < reference_s < math.inf:
+            raise InputError(
+                f"A reading of the reference must be positive finite seconds, got {reference_s}."
+            )
+        row = reference_key_of(device_name, target_id, versions) | {"reference_s": reference_s}
+        with self.database.writing() as connection:
+            connection.execute(REFERENCES.insert().values(row))
 
-    def _read(self, cls: type[T], text: str) -> T:
+    def references(
+        self, device_name: str, target_id: str, versions: Mapping[str, str], *, limit: int = 200
+    ) -> list[float]:
+        """Readings of the reference network under these versions, seconds, newest first."""
+        same = matching(REFERENCES, reference_key_of(device_name, target_id, versions))
+        query = sa.select(REFERENCES.c.reference_s).where(*same)
+        query = query.order_by(REFERENCES.c.id.desc()).limit(limit)
+        with self.database.reading() as connection:
+            return [float(value) for value in connection.scalars(query)]
+
+    def read(self, cls: type[T], text: str) -> T:
+        """A value of a row; raises InputError that names the store where it is none."""
         try:
             return loads(cls, text)
         except InputError as exc:
@@ -181,70 +206,3 @@ class Store:
                 f"Every row of the store {self.name} must be readable, but one is not: {exc} "
                 "Restore the file from a copy or start a new store."
             ) from exc
-
-
-def _engine(url: str) -> tuple[Engine, str]:
-    """The engine and a name for messages (a file's path, or the URL without its password).
-
-    A text without a colon is the name of an SQLite file.
-    """
-    try:
-        parsed = sa.make_url(url if ":" in url else f"sqlite:///{url}")
-        if parsed.get_backend_name() != "sqlite":
-            return sa.create_engine(parsed), parsed.render_as_string(hide_password=True)
-        if not parsed.database or parsed.database == ":memory:":
-            raise InputError("A store must be a file (sqlite:///path), but got one in memory.")
-        _make_parent(Path(parsed.database))
-        # No pool: no connection is open between calls, so nothing is lost or locked by a kill.
-        engine = sa.create_engine(parsed, poolclass=NullPool)
-    except (ArgumentError, NoSuchModuleError, ImportError) as exc:
-        raise InputError(
-            f"A store must be a URL like sqlite:///store.db, but got {url!r}: {exc}."
-        ) from exc
-    sa.event.listen(engine, "connect", _prepare)
-    return engine, parsed.database
-
-
-def _make_parent(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise SurroundingsError(
-            f"The folder of the store {path} must be writable, but the system says: "
-            f"{exc.strerror}; choose another place."
-        ) from exc
-
-
-def _prepare(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    try:
-        cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=NORMAL")
-    except BaseException:
-        cursor.close()
-        connection.close()  # the engine never sees this one
-        raise
-    cursor.close()
-
-
-def _translated(name: str, exc: DatabaseError) -> FleetfitError:
-    """SQLite says what is wrong in words only."""
-    said = str(exc.orig)
-    if "not a database" in said or "malformed" in said or "no such column" in said:
-        return InputError(
-            f"The store {name} must be an intact SQLite file of this program, but the database "
-            f"says: {said}; restore it from a copy, or move it away to start a new one."
-        )
-    return SurroundingsError(
-        f"The store {name} must be writable, but the database says: {said}; free space or check "
-        "the permissions, what was stored before is intact."
-    )
-
-
-def _same(table: sa.Table, job: Job, device_name: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return (table.c.job_id == job.id, table.c.device_name == device_name)
-
-
-def _quality(names: dict[str, str]) -> tuple[sa.ColumnElement[bool], ...]:
-    return tuple(QUALITIES.c[name] == value for name, value in names.items())

