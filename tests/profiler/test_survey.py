@@ -12,7 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleetfit import DeviceInfo, InputError, Query, SurroundingsError, Target, Workload
+from fleetfit import (
+    DeviceInfo,
+    InputError,
+    Query,
+    SurroundingsError,
+    Target,
+    Workload,
+    versions_of,
+)
 from profiler import Store, SurveyProtocol, SurveySettings, plan, survey
 from profiler.fake import FakeBench
 from profiler.survey import Survey
@@ -117,12 +125,24 @@ def test_beside_others_that_stay_it_ends_and_is_flagged(
     assert {(m.status, m.flags) for m in found} == {("noisy", ("disturbed",))}
 
 
-def test_readings_of_the_reference_are_kept_and_gate_the_next_survey(
+def test_readings_of_the_reference_are_kept(
     queries: list[Query], store: Store, device: DeviceInfo
 ) -> None:
-    survey_of(queries[:2], store, device).run(FakeBench())
-    # The machine is twice as slow now, throughout: only what was read before can tell.
-    found = survey_of(queries[2:4], store, device).run(FakeBench(lambda now_s: 2.0))
+    survey_of(queries, store, device).run(FakeBench(lambda now_s: 2.0))
+    for target in TARGETS:
+        kept = store.references(device.name, target.id, versions_of(target, device))
+        assert set(kept) == {2e-3}
+        assert len(kept) > 5
+
+
+def test_what_was_read_before_gates_a_survey(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    for target in TARGETS:
+        for _ in range(50):
+            store.add_reference(device.name, target.id, versions_of(target, device), 1e-3)
+    # The machine is twice as slow now, throughout: only the earlier readings can tell.
+    found = survey_of(queries, store, device).run(FakeBench(lambda now_s: 2.0))
     assert {m.status for m in found} == {"noisy"}
 
 
