@@ -18,6 +18,7 @@ from fleetfit import SurroundingsError
 
 __all__ = ["machine_lock", "scratch_directory"]
 
+_PLACE = PLACE
 _LOOK_AGAIN_S: Final = 0.1
 
 
@@ -31,7 +32,7 @@ def machine_lock(who: str, *, timeout_s: float = 60.0, path: Path | None = None)
     ends.
     """
     require_linux("Measurements")
-    path = path or PLACE
+    path = path or _PLACE
     handle = open_lock(path)
     try:
         _acquire(handle, path, timeout_s)

@@ -71,7 +71,7 @@ def test_a_machine_without_a_runtime_is_described(
     assert fleetfit(capsys, "describe")["targets"] == []
     assert main(["describe"]) == 0
     shown = capsys.readouterr().err
-    for name in ("runtimes", "targets"):
+    for name in ("versions", "targets"):
         (line,) = (line for line in shown.splitlines() if line.split()[:1] == [name])
         assert line.split() == [name, "none"]
 
