@@ -61,6 +61,11 @@ class Session(abc.ABC):
     def properties(self) -> dict[str, str]:
         """Every option that changes how it runs, read back from the loaded object."""
 
+    @property
+    def device_s(self) -> float | None:
+        """Seconds of the last run by the clock of a device beside the processor; None without."""
+        return None
+
     @abc.abstractmethod
     def run(self, inputs: Inputs) -> Outputs:
         """Run once: int64 batch x seq in, name to float32 array out.

@@ -85,7 +85,10 @@ class Measurement:
     """Seconds of the first inference, median over processes."""
     build_s: float | None = None
     """Seconds to build the artefact from the ONNX graph in memory, where it was built here."""
+    device_samples_s: tuple[tuple[float, ...], ...] = ()
+    """Seconds of the same runs on a device beside the processor, by its own clock; else empty."""
     gpu: GpuUse | None = None
+    """Of the last process."""
 
     def __post_init__(self) -> None:
         """There are samples, each a positive time; sizes and the load time are not negative."""
@@ -129,6 +132,11 @@ class Measurement:
         if min(map(len, self.samples_s)) < P99_SAMPLES:
             return None
         return median_of_medians(self.samples_s, 0.99)
+
+    @property
+    def device_p50_s(self) -> float | None:
+        """As ``latency_p50_s``, by the device's own clock; None where it has none."""
+        return median_of_medians(self.device_samples_s) if self.device_samples_s else None
 
     @property
     def calm_p50_s(self) -> float | None:

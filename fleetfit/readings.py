@@ -58,6 +58,8 @@ class Window:
     """Times the kernel took the processor away from the process (involuntary switches)."""
     reference_s: float | None = None
     """Latency of the reference network right after."""
+    clock_share: float | None = None
+    """Mean clock of a GPU's multiprocessors over its default clock."""
     tags: tuple[str, ...] = ()
     """Physical causes for which it counts as disturbed: steal, other load, ..."""
 

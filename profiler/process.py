@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fleetfit import Health, InputError, Window
+from fleetfit import GpuUse, Health, InputError, Window
 from fleetfit.statistics import percentile
 from profiler.protocol import DisturbanceLimits
 
@@ -30,6 +30,9 @@ class Process:
     health: Health
     properties: dict[str, str]
     """Options read back from the loaded session."""
+    device_samples_s: tuple[float, ...] = ()
+    """Of the same runs by the clock of a device beside the processor."""
+    gpu: GpuUse | None = None
 
     def __post_init__(self) -> None:
         """Every sample is a positive time and belongs to a window."""
@@ -37,6 +40,8 @@ class Process:
             raise InputError("A process must have samples, each positive finite seconds.")
         if sum(w.samples for w in self.windows) != len(self.samples_s):
             raise InputError("The windows of a process must hold its samples, but do not.")
+        if len(self.device_samples_s) not in (0, len(self.samples_s)):
+            raise InputError("A device must time every run of a process or none, but did not.")
 
     @property
     def latency_s(self) -> float:
@@ -80,7 +85,9 @@ def _tags(
     reference = None
     if window.reference_s is not None and usual_s is not None:
         reference = abs(window.reference_s / usual_s - 1)
+    slow = None if window.clock_share is None else 1 / window.clock_share
     above = {
+        "clock": (slow, 1 / limits.clock_share),
         "other load": (window.other_load, limits.other_cores(cores)),
         "reference": (reference, limits.reference),
         "steal": (window.steal, limits.steal),

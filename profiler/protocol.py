@@ -35,6 +35,8 @@ class DisturbanceLimits:
     """Involuntary switches of a window above twice those of the middle window."""
     reference: float = 0.10
     """The reference network is off by more from its usual level (relative)."""
+    clock_share: float = 0.75
+    """A GPU's clock is below this share of its default clock."""
     least_references: int = 5
     """A usual level is the median of at least so many earlier readings."""
     windows: float = 0.25
@@ -140,6 +142,8 @@ class VerifyProtocol:
     """The reference network is timed for so long after every window."""
     refresh_runs: int = 3
     """Runs after it that are not kept: they bring the network back into the caches."""
+    energy_s: float = 1.0
+    """On a GPU the network runs alone for so long at the end, for its energy."""
     limits: DisturbanceLimits = field(default_factory=DisturbanceLimits)
     look_s: float = 0.25
     """Before each process the machine is looked at for so long;"""

@@ -35,9 +35,21 @@ def quiet_gc() -> Iterator[None]:
 class TimingLoop:
     """Calls ``run`` with each of ``inputs`` in turn and times every call."""
 
-    def __init__(self, run: Callable[[Any], object], inputs: Sequence[Any]) -> None:
-        """``run`` must return only when its result is there."""
+    def __init__(
+        self,
+        run: Callable[[Any], object],
+        inputs: Sequence[Any],
+        *,
+        device_s: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        """``run`` must return only when its result is there.
+
+        ``device_s`` gives the seconds of the last run by the clock of a device, where it has one.
+        """
         self._run, self._inputs, self._next = run, inputs, 0
+        self._device_s = device_s
+        self.device_samples_s: list[float] = []
+        """Of the last ``sample``, where the device has a clock."""
         self._clock_ns = np.empty(_CAPACITY, dtype=np.int64)  # preallocated: no growth inside
 
     def sample(self, *, seconds: float, runs: int = 1) -> tuple[float, ...]:
@@ -46,6 +58,7 @@ class TimingLoop:
         At most 65,536 samples, so that very short calls end too. Call inside ``quiet_gc``.
         """
         run, inputs, times, now = self._run, self._inputs, self._clock_ns, time.perf_counter_ns
+        read, self.device_samples_s = self._device_s, []
         runs = min(runs, _CAPACITY)
         count, at, pool = 0, self._next, len(inputs)
         end = now() + int(seconds * 1e9)
@@ -56,6 +69,9 @@ class TimingLoop:
             stop = now()
             times[count] = stop - start
             count += 1
+            device_s = read()
+            if device_s is not None:
+                self.device_samples_s.append(device_s)
             at = (at + 1) % pool
             if stop >= end and count >= runs:
                 break

@@ -78,6 +78,8 @@ class Verification:
             memory_bytes=int(np.median(peaks)) if peaks else None,
             memory_above_imports_bytes=int(np.median(above)) if above else None,
             memory=tuple(m.readings for m in self.memory),
+            device_samples_s=tuple(p.device_samples_s for p in counted if p.device_samples_s),
+            gpu=counted[-1].gpu,
             file_bytes=artifact.file_bytes,
             import_s=float(np.median([p.import_s for p in counted])),
             load_s=float(np.median([p.load_s for p in counted])),
@@ -100,6 +102,7 @@ class Verification:
             capped=not all(p.steady for p in counted),
             disagreeing=apart or self._gap(counted) > self._protocol.statistics_gap,
             disturbed=disturbed,
+            throttled=any("clock" in w.tags for p in counted for w in p.windows),
             unsettled=not all(p.settled for p in counted),
         )
 

@@ -4,82 +4,65 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devices import HealthMeter, WindowMeter
+from devices import HealthMeter
 from devices.child import serve
-from fleetfit import Query, Window, from_json
-from fleetfit.statistics import percentile
+from fleetfit import Window, from_json
 from profiler.artifacts import load_timed, ready_inputs
+from profiler.beside import Beside, meter_of
 from profiler.process import Process
 from profiler.protocol import VerifyProtocol
 from profiler.reference import reference_query
 from profiler.requests import VerifyRequest
 from profiler.timing import TimingLoop, has_settled, is_steady, quiet_gc
 
-__all__ = ["time_carefully", "verify_artifact"]
+__all__ = ["Timed", "time_carefully", "verify_artifact"]
 
 Look = Callable[[int], Window]
 """Called after every window with its number of samples."""
+_LEAST_RUNS = 5
+"""Of a window, however slow the network."""
 
 
 def verify_artifact(data: Any) -> Process:
     """Load, compare outputs, warm up until settled, sample until steady."""
     request = from_json(VerifyRequest, data)
     query, protocol = request.query, request.protocol
-    health = HealthMeter()
+    health, gpu = HealthMeter(), meter_of(query.target)
     loaded = load_timed(request.artifact)
+    session = loaded.session
     inputs, first_run_s = ready_inputs(
-        loaded.session,
+        session,
         query,
         seed=request.seed,
         count=protocol.inputs,
         expected=Path(request.expected),
     )
-    loop = TimingLoop(loaded.session.run, inputs)
-    look = _Beside(loop, _reference_loop(request), protocol)
-    samples, windows, settled, steady = time_carefully(loop, protocol, look=look)
+    loop = TimingLoop(session.run, inputs, device_s=lambda: session.device_s)
+    beside = Beside(loop, _reference_loop(request), protocol, gpu=gpu)
+    timed = time_carefully(loop, protocol, look=beside)
     return Process(
-        samples_s=tuple(s for window in samples for s in window),
-        windows=windows,
-        settled=settled,
-        steady=steady,
+        samples_s=tuple(s for window in timed.windows_s for s in window),
+        device_samples_s=timed.device_s,
+        windows=timed.windows,
+        settled=timed.settled,
+        steady=timed.steady,
         import_s=loaded.import_s,
         load_s=loaded.load_s,
         first_run_s=first_run_s,
         health=health.read(),
-        properties=loaded.session.properties,
+        properties=session.properties,
+        gpu=beside.end(meter_of(query.target)),
     )
-
-
-class _Beside:
-    """What is read and timed between windows."""
-
-    def __init__(self, loop: TimingLoop, reference: TimingLoop, protocol: VerifyProtocol) -> None:
-        self._loop, self._reference, self._protocol = loop, reference, protocol
-        self._meter = WindowMeter()
-
-    def __call__(self, samples: int) -> Window:
-        found = self._meter.read()
-        times = self._reference.sample(seconds=self._protocol.reference_s, runs=5)
-        if self._protocol.refresh_runs:
-            self._loop.sample(seconds=0.0, runs=self._protocol.refresh_runs)
-        self._meter.read()  # the next window begins
-        return Window(
-            samples=samples,
-            steal=found.steal,
-            other_load=found.other_load,
-            waiting=found.waiting,
-            switches=found.switches,
-            reference_s=percentile(times, 0.5),
-        )
 
 
 def _reference_loop(request: VerifyRequest) -> TimingLoop:
     """The loaded reference network, warm."""
     protocol = request.protocol
-    query: Query = reference_query(request.query.target)
+    query = reference_query(request.query.target)
     session = load_timed(request.reference).session
     inputs, _ = ready_inputs(
         session, query, seed=0, count=protocol.inputs, expected=Path(request.reference_expected)
@@ -89,15 +72,31 @@ def _reference_loop(request: VerifyRequest) -> TimingLoop:
     return loop
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timed:
+    """Runs in windows."""
+
+    windows_s: tuple[tuple[float, ...], ...]
+    """Seconds of single runs."""
+    device_s: tuple[float, ...]
+    """Of the same runs by the device's clock; empty where it has none."""
+    windows: tuple[Window, ...]
+    settled: bool
+    """In warm-up, before its cap."""
+    steady: bool
+    """Before the cap of sampling."""
+
+
 def time_carefully(
     loop: TimingLoop,
     protocol: VerifyProtocol,
     *,
     look: Look = lambda samples: Window(samples=samples),
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[list[tuple[float, ...]], tuple[Window, ...], bool, bool]:
-    """(samples in seconds by window, the windows, settled in warm-up, steady before the cap)."""
+) -> Timed:
+    """Warm up until settled, then window after window until steady or the cap."""
     samples: list[tuple[float, ...]] = []
+    device: list[float] = []
     windows: list[Window] = []
     with quiet_gc():
         settled = _warm_up(loop, protocol, clock)
@@ -105,12 +104,15 @@ def time_carefully(
         end = clock() + protocol.cap_s
         while not (steady := is_steady(samples, protocol)) and (not samples or clock() < end):
             samples.append(loop.sample(seconds=protocol.window_s, runs=_LEAST_RUNS))
+            device += loop.device_samples_s
             windows.append(look(len(samples[-1])))
-    return samples, tuple(windows), settled, steady
-
-
-_LEAST_RUNS = 5
-"""Of a window, however slow the network."""
+    return Timed(
+        windows_s=tuple(samples),
+        device_s=tuple(device),
+        windows=tuple(windows),
+        settled=settled,
+        steady=steady,
+    )
 
 
 def _warm_up(loop: TimingLoop, protocol: VerifyProtocol, clock: Callable[[], float]) -> bool:

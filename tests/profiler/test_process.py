@@ -38,6 +38,7 @@ def process(*windows: Window) -> Process:
         ({"switches": 2 * 3 + 21}, "switches"),
         ({"reference_s": 0.0031 * 1.11}, "reference"),
         ({"reference_s": 0.0031 * 0.89}, "reference"),
+        ({"clock_share": 0.74}, "clock"),
     ],
 )
 def test_a_cause_above_its_limit_is_a_tag(change: dict[str, float], tag: str) -> None:

@@ -85,10 +85,17 @@ def test_a_slow_network_can_be_steady() -> None:
 
 
 def test_a_sleep_is_verified_to_its_truth() -> None:
-    windows, looks, _, steady = time_carefully(TimingLoop(time.sleep, [0.002]), SHORT)
-    assert steady
-    assert np.median(windows[-1]) == pytest.approx(0.002, rel=0.3)
-    assert [w.samples for w in looks] == [len(samples) for samples in windows]
+    timed = time_carefully(TimingLoop(time.sleep, [0.002]), SHORT)
+    assert timed.steady
+    assert np.median(timed.windows_s[-1]) == pytest.approx(0.002, rel=0.3)
+    assert [w.samples for w in timed.windows] == [len(samples) for samples in timed.windows_s]
+    assert timed.device_s == ()
+
+
+def test_a_device_s_own_times_stand_beside_each_run() -> None:
+    loop = TimingLoop(time.sleep, [0.002], device_s=lambda: 0.001)
+    timed = time_carefully(loop, SHORT)
+    assert timed.device_s == (0.001,) * sum(map(len, timed.windows_s))
 
 
 def test_a_slow_start_is_warmed_away() -> None:
@@ -99,15 +106,15 @@ def test_a_slow_start_is_warmed_away() -> None:
         calls += 1
         time.sleep(0.010 if calls <= 30 else 0.002)
 
-    windows, _, _, _ = time_carefully(TimingLoop(run, [0]), SHORT)
-    assert max(map(np.median, windows)) < 0.005
+    timed = time_carefully(TimingLoop(run, [0]), SHORT)
+    assert max(map(np.median, timed.windows_s)) < 0.005
 
 
 def test_an_unsteady_network_ends_at_the_cap() -> None:
     rng = np.random.default_rng(0)
     loop = TimingLoop(lambda _: time.sleep(float(rng.choice([0.001, 0.02]))), [0])
     start = time.monotonic()
-    windows, _, _, steady = time_carefully(loop, SHORT)
-    assert not steady
-    assert windows
+    timed = time_carefully(loop, SHORT)
+    assert not timed.steady
+    assert timed.windows_s
     assert time.monotonic() - start < 2

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from exporters import Artifact
-from fleetfit import DeviceInfo, Health, Job, Measurement, Query, Target, Window, Workload
+from fleetfit import DeviceInfo, GpuUse, Health, Job, Measurement, Query, Target, Window, Workload
 from profiler import VerifyProtocol
 from profiler.process import Process
 from profiler.requests import Prepared, VerifyRequest
@@ -135,6 +135,21 @@ def test_medians_with_and_without_tagged_windows_must_agree(
     found = result(empty, device)
     assert (found.latency_p50_s, found.calm_p50_s) == (0.02, 0.01)
     assert found.flags == ("disagreeing",)
+
+
+def test_a_gpu_whose_clock_was_held_down_is_flagged(
+    empty: Verification, device: DeviceInfo
+) -> None:
+    calm = process(0.01)
+    slow = dataclasses.replace(calm.windows[0], tags=("clock",), clock_share=0.5)
+    use = GpuUse(name="NVIDIA", energy_j=0.2)
+    one = dataclasses.replace(
+        calm, windows=(slow, *calm.windows[1:]), gpu=use, device_samples_s=(0.008,) * 40
+    )
+    run(empty, [one] * 3)
+    found = result(empty, device)
+    assert (found.status, found.flags, found.gpu) == ("noisy", ("throttled",), use)
+    assert (found.latency_p50_s, found.device_p50_s) == (0.01, 0.008)
 
 
 def test_progress_counts_what_is_left(empty: Verification) -> None:
