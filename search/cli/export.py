@@ -19,6 +19,7 @@ from search.cli.options import (
     StoreUrl,
     Threads,
     budgets_of,
+    open_store,
     refuse_alone,
     targets_of,
     workload_of,
@@ -88,7 +89,6 @@ def export(
     verify --next finds the next candidate to fine-tune.
     """
     from devices import describe
-    from profiler import Store
     from search.bundling import Order, make_bundle
 
     check_new(out)
@@ -121,7 +121,7 @@ def export(
             budgets=_absolute(budgets_of(budget or [])),
         )
     order = dataclasses.replace(order, test=scored, source_accuracy=source_accuracy)
-    opened = Store(store)
+    opened = open_store(store)
     with progress("exporting") as report:
         made = make_bundle(model, out, order=order, measured=opened.put, progress=report)
     metric = made.metric

@@ -24,6 +24,7 @@ from search.cli.options import (
     Targets,
     Threads,
     head_of,
+    open_store,
     targets_of,
     workload_of,
 )
@@ -133,7 +134,7 @@ def profile(
         "flagged",
     )
     table(f"Measured, {workload}", columns, rows)
-    result({"measurements": len(measured), "store": store}, as_json=json)
+    result({"measurements": len(measured), "store": opened.name}, as_json=json)
 
 
 def learn(
@@ -143,9 +144,8 @@ def learn(
 ) -> None:
     """Learn the cost of sub-networks on this machine from its measurements."""
     from devices import describe as describe_device
-    from profiler import Store
 
-    rows = _present(Store(store), describe_device())
+    rows = _present(open_store(store, create=False), describe_device())
     with new_directory(out) as new, progress("learning") as report:
         reports, left_out = _learn_each(rows, new, report)
     for line in left_out:

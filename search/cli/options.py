@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
+from rich.markup import escape
 
 from fleetfit import (
     Budget,
@@ -18,6 +19,10 @@ from fleetfit import (
     Target,
     Workload,
 )
+from search.cli.console import say
+
+if TYPE_CHECKING:
+    from profiler import Store
 
 __all__ = [
     "MAX_SEED",
@@ -34,6 +39,7 @@ __all__ = [
     "budgets_of",
     "head_of",
     "numbers_of",
+    "open_store",
     "refuse_alone",
     "targets_of",
     "workload_of",
@@ -79,6 +85,16 @@ def refuse_alone(needed: str, **options: object) -> None:
                 f"{option} must come with {needed}, which was not given; add it or leave {option} "
                 "out."
             )
+
+
+def open_store(url: str, *, create: bool = True) -> Store:
+    """The store of the option; one that was not there before is told, a name may be mistyped."""
+    from profiler import Store
+
+    opened = Store(url, create=create)
+    if opened.is_new:
+        say(f"{escape(opened.name)} is a new store.")
+    return opened
 
 
 def workload_of(batch: int, seq_len: int) -> Workload:

@@ -37,6 +37,7 @@ from search.cli.options import (
     Threads,
     budgets_of,
     head_of,
+    open_store,
     targets_of,
     workload_of,
 )
@@ -96,7 +97,6 @@ def search(
     (--reserve): between verify and the exported model lies a training, and machines wander.
     """
     from devices import describe
-    from profiler import Store
     from supernet import checkpoint
 
     check_new(out)
@@ -104,7 +104,8 @@ def search(
     device = describe()
     targets = targets_of(target, device, threads)
     loaded = checkpoint.load(supernet)
-    opened = Store(store)
+    # Shares are of the source model as profile verified it: without its store they would mean less.
+    opened = open_store(store, create=not any(b.relative for b in asked))
     workload = workload_of(batch, seq_len)
     verified = [m for m in _verified(opened, device) if m.job.query.target in targets]
     anything = Problem(

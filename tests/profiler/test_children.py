@@ -201,4 +201,4 @@ def test_a_verification_is_made_once_for_each_version(
     updated = dataclasses.replace(device, versions={"onnxruntime": "9"})
     again = verified(query, store=store, device=updated, settings=settings)
     assert again.versions == {"onnxruntime": "9"}
-    assert store.measurements() == [again]
+    assert store.measurements() == [found, again]
