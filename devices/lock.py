@@ -18,7 +18,6 @@ from fleetfit import SurroundingsError
 
 __all__ = ["machine_lock", "scratch_directory"]
 
-_PLACE = PLACE
 _LOOK_AGAIN_S: Final = 0.1
 
 
@@ -32,7 +31,7 @@ def machine_lock(who: str, *, timeout_s: float = 60.0, path: Path | None = None)
     ends.
     """
     require_linux("Measurements")
-    path = path or _PLACE
+    path = path or PLACE
     handle = open_lock(path)
     try:
         _acquire(handle, path, timeout_s)

@@ -33,13 +33,12 @@ def check_comparable(measurements: Sequence[Measurement], *, mixed: bool = False
             values = {row.get(name, "unknown") for row in rows}
             found.setdefault(f"version of {name}", set()).update(values)
     differing = [
-        f"{what}: {', '.join(sorted(v))}" for what, v in sorted(found.items()) if len(v) > 1
+        f"one {what}, but got {', '.join(sorted(values))}"
+        for what, values in sorted(found.items())
+        if len(values) > 1
     ]
     if differing and not mixed:
-        raise InputError(
-            f"Measurements must share one version of each kind, but got {'; '.join(differing)}; "
-            "choose one of them."
-        )
+        raise InputError(f"Measurements must share {', and '.join(differing)}; choose one of them.")
 
 
 def deciding_versions(measurement: Measurement) -> dict[str, str]:

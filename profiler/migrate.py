@@ -14,16 +14,17 @@ from profiler.schema import SCHEMA_VERSION
 __all__ = ["prepare"]
 
 
-def prepare(database: Database, *, create: bool) -> None:
+def prepare(database: Database, *, create: bool) -> bool:
     """Upgrade a store in place, or make the tables of a new one where ``create`` allows it.
 
-    In one transaction: a kill leaves the old or the new. A current store costs two short queries.
-    Raises InputError for a store of a newer program and, without ``create``, for an empty one.
+    Returns whether it was new. In one transaction: a kill leaves the old or the new. A current
+    store costs two short queries. Raises InputError for a store of a newer program and, without
+    ``create``, for an empty one.
     """
     with database.reading() as connection:
         found = _version(connection, database.name)
     if found == SCHEMA_VERSION:
-        return
+        return False
     if found is None and not create:
         raise InputError(
             f"The store {database.name} must hold measurements, but is empty; check its name, or "
@@ -31,6 +32,7 @@ def prepare(database: Database, *, create: bool) -> None:
         )
     with database.writing() as connection:
         _upgrade(connection)
+    return found is None
 
 
 def _version(connection: Connection, name: str) -> int | None:
@@ -55,9 +57,8 @@ def _version(connection: Connection, name: str) -> int | None:
 
 def _upgrade(connection: Connection) -> None:
     """Run the steps that are missing; none, where another process was faster."""
-    from alembic.migration import MigrationContext
     from alembic.operations import Operations
-    from alembic.runtime.migration import MigrationStep, RevisionStep
+    from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
     from alembic.script import ScriptDirectory
 
     folder = str(Path(__file__).parent / "migrations")

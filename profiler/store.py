@@ -40,7 +40,8 @@ class Store:
         self.database = Database(url, create=create)
         self.name = self.database.name
         """A file's path, or the URL without its password."""
-        prepare(self.database, create=create)
+        self.is_new = prepare(self.database, create=create)
+        """Whether it was created just now."""
 
     def close(self) -> None:
         """Let go of the file."""

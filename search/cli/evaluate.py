@@ -16,7 +16,7 @@ from search.cli.architectures import chosen_members
 from search.cli.console import percent, result, say, table
 from search.cli.corpus import LOSSES, names_of
 from search.cli.evaluation_data import SEQ_LEN, WINDOWS, Data, TextOptions, examples_of
-from search.cli.options import AsJson, StoreUrl, SupernetPath, refuse_alone
+from search.cli.options import AsJson, StoreUrl, SupernetPath, open_store, refuse_alone
 from search.cli.task_source import labelled_file
 from search.cli.turns import polite_progress
 from search.evaluation import CachedMeasure, Scored, evaluate_members
@@ -94,7 +94,6 @@ def evaluate(
     kept in the store by checkpoint, architecture, precision and data, so a second or interrupted
     run evaluates only what is new. More than 20 networks are sorted, best first.
     """
-    from profiler import Store
     from supernet import checkpoint
     from supernet.named_members import named_members
 
@@ -118,7 +117,8 @@ def evaluate(
         data.append(examples_of(loaded, file, batch_size))
     if text:
         data.append(windowed.read(loaded, batch_size))
-    kept = MemoryQualities() if no_cache else Store(store)
+    opened = None if no_cache else open_store(store)
+    kept = opened or MemoryQualities()
     measures = [
         CachedMeasure(m, store=kept, checkpoint=loaded.sha256) for d in data for m in d.measures
     ]
@@ -126,8 +126,8 @@ def evaluate(
         found = evaluate_members(measures, members, exact, progress=report)
     figures = [f for m in measures for f in m.figures]
     _show(found, figures, ", ".join([*(d.taken for d in data), exact]))
-    if not no_cache:
-        _tell_cached(found, store)
+    if opened is not None:
+        _tell_cached(found, opened.name)
     if write and text:
         bf16 = [] if exact == "fp32" else [exact]
         key = ", ".join([name or names_of(text, None), data[-1].taken, *bf16])

@@ -19,6 +19,7 @@ from search.cli.options import (
     StoreUrl,
     Threads,
     budgets_of,
+    open_store,
     refuse_alone,
     targets_of,
 )
@@ -87,7 +88,7 @@ def export(
     verify --next finds the next candidate to fine-tune.
     """
     from devices import describe
-    from profiler import ModelFile, Store, verify
+    from profiler import ModelFile, verify
     from search.bundling import Order, make_bundle
 
     check_new(out)
@@ -120,7 +121,7 @@ def export(
             budgets=_absolute(budgets_of(budget or [])),
         )
     order = dataclasses.replace(order, test=scored, source_accuracy=source_accuracy)
-    with Store(store) as opened, progress("exporting") as report:
+    with open_store(store) as opened, progress("exporting") as report:
 
         def measure(query: Query, path: Path) -> Measurement:
             file = ModelFile(query=query, path=path)

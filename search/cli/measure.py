@@ -12,7 +12,7 @@ from rich.markup import escape
 from fleetfit import DeviceInfo, InputError, Measurement, to_json
 from fleetfit.files import new_directory
 from search.cli.console import mib, percent, progress, result, say, table
-from search.cli.options import AsJson, StoreUrl
+from search.cli.options import AsJson, StoreUrl, open_store
 from search.cli.outlook import say_outlook
 
 if TYPE_CHECKING:
@@ -71,9 +71,8 @@ def learn(
 ) -> None:
     """Learn the cost of sub-networks on this machine from its measurements."""
     from devices import describe as describe_device
-    from profiler import Store
 
-    rows = _present(Store(store), describe_device())
+    rows = _present(open_store(store, create=False), describe_device())
     with new_directory(out) as new, progress("learning") as report:
         reports, curves, left_out = _learn_each(rows, new, report)
     for line in left_out:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
+from rich.markup import escape
 
 from fleetfit import (
     Budget,
@@ -17,6 +18,10 @@ from fleetfit import (
     RuntimeMissing,
     Target,
 )
+from search.cli.console import say
+
+if TYPE_CHECKING:
+    from profiler import Store
 
 __all__ = [
     "MAX_SEED",
@@ -31,6 +36,7 @@ __all__ = [
     "budgets_of",
     "head_of",
     "numbers_of",
+    "open_store",
     "refuse_alone",
     "share_of",
     "targets_of",
@@ -74,6 +80,16 @@ def refuse_alone(needed: str, **options: object) -> None:
                 f"{option} must come with {needed}, which was not given; add it or leave {option} "
                 "out."
             )
+
+
+def open_store(url: str, *, create: bool = True) -> Store:
+    """The store of the option; one that was not there before is told, a name may be mistyped."""
+    from profiler import Store
+
+    opened = Store(url, create=create)
+    if opened.is_new:
+        say(f"{escape(opened.name)} is a new store.")
+    return opened
 
 
 def budgets_of(texts: list[str]) -> tuple[Budget, ...]:

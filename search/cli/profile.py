@@ -22,6 +22,7 @@ from search.cli.options import (
     Threads,
     head_of,
     numbers_of,
+    open_store,
     share_of,
     targets_of,
 )
@@ -89,7 +90,7 @@ def profile(
     what the survey teaches.
     """
     from devices import describe as describe_device
-    from profiler import Store, SurveySettings
+    from profiler import SurveySettings
     from supernet.spaces import read_config
 
     wanted = None if until is None else share_of("--until", until)
@@ -106,12 +107,13 @@ def profile(
     )
     pairs = list(itertools.product(targets_of(target, device, threads), workloads))
     settings = SurveySettings(seed=seed, memory_every=memory_every)
-    bench = _Bench(store=Store(store), device=device, settings=settings)
+    opened = open_store(store)
+    bench = _Bench(store=opened, device=device, settings=settings)
     found = None if wanted is None else _adaptive(space, pairs, bench, most=networks, error=wanted)
     measured = _planned(space, pairs, bench, networks) if found is None else found.measurements
     sources = _verified_sources(space, pairs, bench)
     _show(pairs, measured, sources)
-    document: dict[str, object] = {"measurements": len(measured), "store": store}
+    document: dict[str, object] = {"measurements": len(measured), "store": opened.name}
     if found is not None and wanted is not None:
         document |= _show_reached(found, wanted)
     result(document, as_json=json)

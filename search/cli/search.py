@@ -37,6 +37,7 @@ from search.cli.options import (
     Threads,
     budgets_of,
     head_of,
+    open_store,
     targets_of,
 )
 from search.cli.turns import polite
@@ -99,7 +100,6 @@ def search(
     (--reserve): between verify and the exported model lies a training, and machines wander.
     """
     from devices import describe
-    from profiler import Store
     from supernet import checkpoint
 
     check_new(out)
@@ -115,7 +115,8 @@ def search(
         text_column=text_column if lengths_of else None,
     )
     loaded = checkpoint.load(supernet)
-    opened = Store(store)
+    # Shares are of the source model as profile verified it: without its store they would mean less.
+    opened = open_store(store, create=not any(b.relative for b in asked))
     verified = [m for m in _verified(opened, device) if m.job.query.target in targets]
     anything = Problem(
         space=loaded.config.space.with_head(head_of(labels, loaded.config.pooling)),

@@ -18,7 +18,7 @@ from fleetfit import (
 from fleetfit.files import write_text
 from search.candidate import Candidate
 from search.cli.console import mib, ms, progress, result, table
-from search.cli.options import AsJson, StoreUrl
+from search.cli.options import AsJson, StoreUrl, open_store
 from search.corrections import verify_ranked
 from search.record import (
     Ranked,
@@ -57,7 +57,6 @@ def verify(
 
 def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, object]:
     from devices import describe
-    from profiler import Store
     from profiler import verify as measure
 
     if not (path / "search.json").is_file():
@@ -65,7 +64,7 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
             f"{path} must be a directory that search or export wrote, but is not; search first."
         )
     record = read_record(path / "search.json", SearchRecord)
-    device, store = describe(), Store(store_url)
+    device, store = describe(), open_store(store_url)
     tried = TriedRecord(measurements=())
     if next_one:
         tried = read_record(path / "tried.json", TriedRecord)
@@ -148,13 +147,13 @@ def _show_verified(passed: Verified, known: dict[Candidate, Ranked], record: Sea
 def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
     from devices import describe
     from exporters import load_bundle
-    from profiler import ModelFile, Store
+    from profiler import ModelFile
     from profiler import verify as measure
 
     manifest = load_bundle(path).manifest
     candidate = Candidate(architecture=manifest.architecture, target=manifest.target)
     query = candidate.query(manifest.workload)
-    with Store(store_url) as store, progress("verifying") as report:
+    with open_store(store_url) as store, progress("verifying") as report:
         file = ModelFile(query=query, path=path / "model.onnx")
         found = measure(file, device=describe(), store=store, progress=report)
         store.put(found)
