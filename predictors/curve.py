@@ -16,7 +16,7 @@ from predictors.model import FOLDS, SEED, Rows, fit_parts, inputs_of
 from predictors.prediction import BoolArray, FloatArray
 from predictors.report import Report, errors_of
 
-__all__ = ["LEAST_NETWORKS", "SHARES", "LearningCurve", "curve_of"]
+__all__ = ["LEAST_NETWORKS", "SHARES", "LearningCurve", "curve_of", "fit_law"]
 
 SHARES: Final = (0.4, 0.6, 0.8)
 """Of the networks that are learned from, beside all of them."""
@@ -110,7 +110,7 @@ def curve_of(rows: Rows, report: Report, *, folds: int = FOLDS) -> LearningCurve
     y = rows.y[tested]
     networks = (*(round(share * total) for share in shares), total)
     errors = (*(errors_of(p[tested], y).mape for p in predicted), report.errors.mape)
-    floor, slope = _fit(np.array(networks, dtype=np.float64), np.array(errors))
+    floor, slope = fit_law(np.array(networks, dtype=np.float64), np.array(errors))
     return LearningCurve(
         metric=report.metric,
         target=report.target,
@@ -123,7 +123,7 @@ def curve_of(rows: Rows, report: Report, *, folds: int = FOLDS) -> LearningCurve
     )
 
 
-def _fit(networks: FloatArray, errors: FloatArray) -> tuple[float, float]:
+def fit_law(networks: FloatArray, errors: FloatArray) -> tuple[float, float]:
     """(floor, slope), neither below 0, by least squares of the relative error of the squares."""
     from scipy.optimize import nnls
 

@@ -27,11 +27,12 @@ def next_batch(
 ) -> list[Architecture]:
     """At most ``count`` members of ``space`` that no query has; none where none is left.
 
-    Candidates are the plan's. Each pick is the one with the greatest product of two: how much wider
-    its interval is than the narrowest, in that (target, workload) of ``measured`` where it is
-    widest, and its distance to the nearest network measured or picked (Wu, Lin & Huang 2019, Active
-    learning for regression using greedy sampling). A longer batch from an equal ``rng`` begins with
-    the shorter one.
+    Candidates are the plan's. Each pick has the greatest product of two: the width of its interval
+    in that (target, workload) of ``measured`` where it is widest, and its distance to the nearest
+    network measured or picked (after Wu, Lin & Huang 2019, Active learning for regression using
+    greedy sampling). Width alone picks corners, near to each other, and learns less than going on
+    with the plan (docs/experiments.md). A longer batch from an equal ``rng`` begins with the
+    shorter one.
     """
     if count < 1 or not measured:
         raise InputError(
@@ -45,11 +46,10 @@ def next_batch(
     pairs = dict.fromkeys((q.target, q.workload) for q in measured)
     table = space.layer_table(spread.genomes)
     wide = np.max([width(table, *pair) for pair in pairs], axis=0)
-    excess = wide - wide.min() if np.ptp(wide) > 0 else np.ones(len(wide))
     batch: list[Architecture] = []
     free = np.ones(len(wide), dtype=bool)
     while len(batch) < count and free.any():
-        at = int(np.argmax(np.where(free, excess * spread.distance, -1.0)))
+        at = int(np.argmax(np.where(free, wide * spread.distance, -1.0)))
         free[at] = False
         arch = space.architecture(spread.genomes[at])
         if arch.cost_id not in taken:

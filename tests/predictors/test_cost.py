@@ -134,3 +134,22 @@ def test_ten_thousand_genomes_take_less_than_a_second(learned: CostPredictor) ->
     answer = learned.predict_table(members.layer_table(genomes), FAST, WORKLOAD)
     assert time.perf_counter() - start < 1.0
     assert len(answer) == 10_000
+
+
+def test_widths_are_wider_where_nothing_like_it_was_measured() -> None:
+    shallow = [a for a in networks(80, seed=0) if len(a.layers) < 5]
+    predictor, _ = learn(measurements(shallow, targets=(SLOW,)), "latency_p50")
+    unseen = [a for a in networks(200, seed=9) if len(a.layers) != 5]
+    deep = np.array([len(a.layers) == 6 for a in unseen])
+    width = predictor.width_table(LayerTable.of(unseen), SLOW, WORKLOAD)
+    assert np.median(width[deep]) > np.median(width[~deep])
+    found = predictor.predict_table(LayerTable.of(unseen), SLOW, WORKLOAD)
+    assert (width >= (found.upper - found.lower) / found.mean - 1e-12).all()
+
+
+def test_widths_of_a_predictor_from_disk_are_refused(tmp_path: Path) -> None:
+    predictor, _ = learn(measurements(networks(10, seed=0)), "latency_p50", folds=2)
+    predictor.save(tmp_path / "costs")
+    back = CostPredictor.load(tmp_path / "costs")
+    with pytest.raises(InputError, match="just learned"):
+        back.width_table(LayerTable.of(networks(3, seed=1)), SLOW, WORKLOAD)
