@@ -2,10 +2,12 @@
 
 from profiler.adaptive import next_batch
 from profiler.exchange import Contents, Merged, contents_of, merge
+from profiler.floor import NoiseFloor, noise_floors
 from profiler.frames import frame
 from profiler.parquet import read_parquet, write_parquet
 from profiler.plan import plan
 from profiler.protocol import SurveyProtocol, VerifyProtocol, is_present
+from profiler.repeat import RepeatSettings, repeat
 from profiler.store import Store
 from profiler.survey import SurveySettings, survey
 from profiler.verify import ModelFile, VerifySettings, verified, verify, verify_all
@@ -14,6 +16,8 @@ __all__ = [
     "Contents",
     "Merged",
     "ModelFile",
+    "NoiseFloor",
+    "RepeatSettings",
     "Store",
     "SurveyProtocol",
     "SurveySettings",
@@ -24,8 +28,10 @@ __all__ = [
     "is_present",
     "merge",
     "next_batch",
+    "noise_floors",
     "plan",
     "read_parquet",
+    "repeat",
     "survey",
     "verified",
     "verify",

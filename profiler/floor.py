@@ -37,7 +37,7 @@ class NoiseFloor:
 
 
 def noise_floors(repeated: Sequence[Sequence[Measurement]]) -> tuple[NoiseFloor, ...]:
-    """A floor for each protocol, target and workload in measurements of the same jobs.
+    """A floor for each target, workload and protocol in measurements of the same jobs.
 
     Each item of ``repeated`` is the first measurement of a job and those that came again
     (``Store.repeated``); every one is compared with the one before it.
@@ -57,5 +57,10 @@ def noise_floors(repeated: Sequence[Sequence[Measurement]]) -> tuple[NoiseFloor,
             median=float(np.median(apart)),
             p95=percentile(apart, 0.95),
         )
-        for (protocol, target, workload), apart in found.items()
+        for (protocol, target, workload), apart in sorted(found.items(), key=_order)
     )
+
+
+def _order(item: tuple[tuple[ProtocolName, Target, Workload], list[float]]) -> tuple[str, ...]:
+    protocol, target, workload = item[0]
+    return str(target), str(workload), protocol

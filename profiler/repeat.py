@@ -72,7 +72,7 @@ def repeat(
 
 
 def _some(rows: list[Measurement], share: float, rng: np.random.Generator) -> list[Measurement]:
-    count = min(len(rows), math.ceil(share * len(rows)))
+    count = min(len(rows), math.ceil(share * len(rows) - 1e-9))
     return [rows[int(i)] for i in sorted(rng.permutation(len(rows))[:count])]
 
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from fleetfit import DeviceInfo, InputError, Measurement, to_json
 from fleetfit.files import new_directory
 from search.cli.console import mib, percent, progress, result, say, table
+from search.cli.noise import show_floors
 from search.cli.options import AsJson, StoreUrl, open_store
 from search.cli.outlook import say_outlook
 
@@ -72,7 +73,8 @@ def learn(
     """Learn the cost of sub-networks on this machine from its measurements."""
     from devices import describe as describe_device
 
-    rows = _present(open_store(store, create=False), describe_device())
+    opened, device = open_store(store, create=False), describe_device()
+    rows = _present(opened, device)
     with new_directory(out) as new, progress("learning") as report:
         reports, curves, left_out = _learn_each(rows, new, report)
     for line in left_out:
@@ -106,8 +108,10 @@ def learn(
     table("Predictors, by cross-validation", columns, cells)
     say("Errors of predicted median latency, and what more measurements would buy:")
     say_outlook(curves)
+    floors = show_floors(opened, device)
     facts: dict[str, object] = {"predictors": str(out), "reports": to_json(tuple(reports))}
-    result(facts | {"curves": to_json(curves)}, as_json=json)
+    facts |= {"curves": to_json(curves), "noise_floors": to_json(floors)}
+    result(facts, as_json=json)
 
 
 def _learn_each(

@@ -38,6 +38,7 @@ __all__ = [
     "numbers_of",
     "open_store",
     "refuse_alone",
+    "refuse_beside",
     "share_of",
     "targets_of",
 ]
@@ -79,6 +80,16 @@ def refuse_alone(needed: str, **options: object) -> None:
             raise InputError(
                 f"{option} must come with {needed}, which was not given; add it or leave {option} "
                 "out."
+            )
+
+
+def refuse_beside(given: str, **options: object) -> None:
+    """InputError for the first option that was given; for where ``given`` leaves it no effect."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            option = "--" + name.replace("_", "-")
+            raise InputError(
+                f"{option} must not come with {given}, which takes no notice of it; leave one out."
             )
 
 

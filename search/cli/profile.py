@@ -12,6 +12,7 @@ import typer
 
 from fleetfit import DeviceInfo, Measurement, Query, Target, Workload, to_json
 from search.cli.console import Report, mib, ms, percent, progress, result, say, table
+from search.cli.noise import measure_again
 from search.cli.options import (
     MAX_SEED,
     AsJson,
@@ -23,6 +24,7 @@ from search.cli.options import (
     head_of,
     numbers_of,
     open_store,
+    refuse_beside,
     share_of,
     targets_of,
 )
@@ -61,6 +63,13 @@ def profile(
             "target (cross-validated MAPE), where the predictors are least sure."
         ),
     ] = None,
+    repeat: Annotated[
+        str | None,
+        typer.Option(
+            help="As in 5%: measure nothing new, but that share of what this machine measured once "
+            "more, and print how far apart the two are (A/A)."
+        ),
+    ] = None,
     memory_every: Annotated[
         int,
         typer.Option(min=0, help="Memory of every k-th network, in a child of its own; 0: none."),
@@ -94,6 +103,14 @@ def profile(
     from supernet.spaces import read_config
 
     wanted = None if until is None else share_of("--until", until)
+    if repeat is not None:
+        refuse_beside("--repeat", until=until, lengths_of=lengths_of, length=length)
+        again = share_of("--repeat", repeat)
+        opened = open_store(store, create=False)
+        count, floors = measure_again(opened, describe_device(), share=again, seed=seed)
+        facts: dict[str, object] = {"measurements": count, "noise_floors": to_json(floors)}
+        result(facts | {"store": opened.name}, as_json=json)
+        return
     config = read_config(supernet)
     device = describe_device()
     space = config.space.with_head(head_of(labels, config.pooling))

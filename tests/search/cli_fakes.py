@@ -118,8 +118,9 @@ def measure_by_fake(monkeypatch: pytest.MonkeyPatch, *, slower: float = 1.0) -> 
 
     monkeypatch.setattr(profiler, "survey", survey)
     monkeypatch.setattr(profiler, "verify", verify)
-    module = sys.modules["profiler.verify"]  # for ``verified``
-    monkeypatch.setattr(module, "verify_all", verify_all)
+    for name in ("profiler.verify", "profiler.repeat"):  # for ``verified`` and ``repeat``
+        monkeypatch.setattr(sys.modules[name], "verify_all", verify_all)
+    monkeypatch.setattr(sys.modules["profiler.repeat"], "survey", survey)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from exporters import RUNTIMES
 from fleetfit import Measurement
 from profiler import Store
 from search.cli import main
-from tests.search.cli_fakes import fleetfit
+from tests.search.cli_fakes import Fitted, fleetfit, measure_by_fake, refused
 
 
 @pytest.fixture
@@ -108,3 +108,34 @@ def test_health_is_a_row_for_each_finding(
 def test_health_of_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     told = fleetfit(capsys, "describe", "--health")
     assert {row["what"] for row in told["health"]} >= {"other processes", "steal", "battery"}
+
+
+def test_repeat_measures_a_share_again_and_learn_shows_the_floor(
+    fitted: Fitted,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measure_by_fake(monkeypatch)
+    again = ("profile", fitted.supernet, "--store", fitted.store, "--repeat", "20%")
+    found = fleetfit(capsys, *again)
+    assert found["measurements"] == 3  # a fifth of ten surveyed, and of one verified
+    assert [f["pairs"] for f in found["noise_floors"]] == [2, 1]
+    assert all(f["median"] == 0 for f in found["noise_floors"])
+    learned = fleetfit(capsys, "learn", tmp_path / "costs", "--store", fitted.store)
+    assert learned["noise_floors"] == found["noise_floors"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--repeat", "5%", "--until", "3%"), "--until must not come with --repeat"),
+        (("--repeat", "0%"), "share to repeat must be above 0"),
+        (("--repeat", "many"), "--repeat"),
+    ],
+)
+def test_a_repeat_that_cannot_be(
+    fitted: Fitted, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    sentence = refused(capsys, 2, "profile", fitted.supernet, "--store", fitted.store, *words)
+    assert said in sentence

@@ -1,0 +1,96 @@
+"""What is measured again: measuring itself is by the fake."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import pytest
+
+from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, Target, Workload
+from profiler import RepeatSettings, Store, SurveySettings, noise_floors, plan, repeat
+from profiler.fake import FakeBench
+from profiler.survey import Progress, Survey
+from supernet.spaces import ElasticSpace
+
+MODULE = sys.modules["profiler.repeat"]
+
+
+@pytest.fixture
+def slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine is 10 % slower now."""
+
+    def survey(
+        queries: list[Query],
+        *,
+        store: Store,
+        device: DeviceInfo,
+        settings: SurveySettings,
+        progress: Progress | None,
+    ) -> list[Measurement]:
+        bench = FakeBench(lambda now_s: 1.1)
+        return Survey(queries, store=store, device=device, settings=settings).run(bench, progress)
+
+    def verify_all(
+        queries: list[Query], *, device: DeviceInfo, store: Store, **rest: object
+    ) -> list[Measurement]:
+        return [verification(q, device, 1.1) for q in queries]
+
+    monkeypatch.setattr(MODULE, "survey", survey)
+    monkeypatch.setattr(MODULE, "verify_all", verify_all)
+
+
+def verification(query: Query, device: DeviceInfo, slowdown: float) -> Measurement:
+    latency = FakeBench.truth_s(query) * slowdown
+    return Measurement(
+        job=Job(query=query, protocol="verify", protocol_version=2),
+        device=device,
+        samples_s=((latency,) * 3,) * 3,
+        memory_bytes=None,
+        memory_above_imports_bytes=None,
+        file_bytes=1,
+        load_s=0.1,
+        versions={"onnxruntime": device.versions["onnxruntime"]},
+    )
+
+
+@pytest.fixture
+def filled(space: ElasticSpace, store: Store, device: DeviceInfo) -> list[Measurement]:
+    import numpy as np
+
+    target = Target(runtime="onnxruntime")
+    networks = plan(space, 30, np.random.default_rng(0))
+    queries = [Query(architecture=a, target=target, workload=Workload()) for a in networks]
+    survey = Survey(queries, store=store, device=device, settings=SurveySettings(seed=3))
+    found = survey.run(FakeBench())
+    store.put(verification(queries[0], device, 1.0))
+    return found
+
+
+@pytest.mark.usefixtures("slower", "filled")
+def test_a_share_is_measured_again_and_kept_beside(store: Store, device: DeviceInfo) -> None:
+    before = store.measurements()
+    found = repeat(store, device=device, settings=RepeatSettings(share=0.1))
+    assert sorted(m.job.protocol for m in found) == ["survey"] * 3 + ["verify"]
+    assert store.measurements() == before
+    floors = {f.protocol: f for f in noise_floors(store.repeated())}
+    assert (floors["survey"].pairs, floors["verify"].pairs) == (3, 1)
+    for floor in floors.values():
+        assert floor.median == pytest.approx(0.1 / 1.05)
+
+
+@pytest.mark.usefixtures("slower")
+def test_others_rows_and_old_ones_are_left_alone(
+    filled: list[Measurement], store: Store, device: DeviceInfo
+) -> None:
+    elsewhere = dataclasses.replace(device, name="other")
+    updated = dataclasses.replace(device, versions={"onnxruntime": "9"})
+    for other in (elsewhere, updated):
+        with pytest.raises(InputError, match="must hold measurements of this machine"):
+            repeat(store, device=other, settings=RepeatSettings(share=1.0))
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.01])
+def test_a_share_is_a_share(share: float) -> None:
+    with pytest.raises(InputError, match="share to repeat"):
+        RepeatSettings(share=share)
