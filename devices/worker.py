@@ -24,8 +24,8 @@ __all__ = ["Worker"]
 # Nothing else of the parent's environment reaches a child: thread counts, allocator settings and
 # the like would change what is measured.
 _PASSED: Final = (
-    "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH",
-    "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV",
+    "CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH",
+    "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV",
 )  # fmt: skip
 _SET: Final = {
     "ORT_DISABLE_TELEMETRY": "1",  # on by default in the official wheels since 1.29

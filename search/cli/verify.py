@@ -98,9 +98,7 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
         "network": chosen.architecture.summary(),
         "target": str(chosen.target),
         "predicted_latency_s": chosen.costs["latency_p50"].mean,
-        "measured_latency_s": found.latency_p50_s,
-        "measured_upper_s": found.interval_s()[1],
-        "measured_memory_bytes": found.memory_bytes,
+        **_measured(found),
         "limits": {b.metric: b.limit for b in record.absolute_budgets},
         "reserve": record.reserve,
         "tries": len(passed.misses) + 1,
@@ -130,17 +128,30 @@ def _show_verified(passed: Verified, known: dict[Candidate, Ranked], record: Sea
                 ms(known[one.candidate].costs["latency_p50"].mean),
                 ms(found.latency_p50_s),
                 ms(found.interval_s()[1]),
+                ms(found.latency_p90_s),
+                _rate(found),
                 mib(found.memory_bytes),
-                found.status,
+                _status(found),
             )
         )
     for source in record.source:
         predicted = ms(source.costs["latency_p50"].mean)
         name, target = source.architecture.summary(), str(source.target)
-        rows.append(("source", name, target, predicted, "-", "-", "-", "-"))
-    columns = ("", "network", "target", "predicted", "p50", "95 % upper", "memory", "status")
+        rows.append(("source", name, target, predicted, "-", "-", "-", "-", "-", "-"))
+    columns = (
+        "",
+        "network",
+        "target",
+        "predicted",
+        "p50",
+        "95 % upper",
+        "p90",
+        "a second",
+        "memory",
+        "status",
+    )
     limits = ", ".join(map(str, record.strict_budgets))
-    title = f"Measured in three fresh processes, {record.workload}, {limits}"
+    title = f"Measured in fresh processes, {record.workload}, {limits}"
     table(f"{title}, times less {record.reserve:.0%} in reserve", columns, rows)
 
 
@@ -166,7 +177,10 @@ def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
     rows += [
         ("p50", ms(found.latency_p50_s), ""),
         ("p50, 95 % upper", ms(found.interval_s()[1]), ""),
+        ("p90", ms(found.latency_p90_s), ""),
+        ("throughput", _rate(found), ""),
         ("memory", mib(found.memory_bytes), ""),
+        ("status", _status(found), ""),
     ]
     table(f"{path} in {manifest.target}, {manifest.workload}", ("budget", "measured", ""), rows)
     missed = [(b, v) for b, v in zip(budgets, values, strict=True) if b.excess(v) > 0]
@@ -176,9 +190,25 @@ def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
             f"The bundle must keep {budget}, but measured {shown_value(budget, value)} on "
             "this machine; search again here, or raise the limit."
         )
+    return _measured(found)
+
+
+def _measured(found: Measurement) -> dict[str, object]:
+    """What a program wants to know of it."""
     return {
         "measured_latency_s": found.latency_p50_s,
         "measured_upper_s": found.interval_s()[1],
+        "measured_p90_s": found.latency_p90_s,
+        "measured_throughput_per_s": found.throughput_per_s,
         "measured_memory_bytes": found.memory_bytes,
         "status": found.status,
+        "flags": list(found.flags),
     }
+
+
+def _rate(found: Measurement) -> str:
+    return f"{found.throughput_per_s:.0f}/s"
+
+
+def _status(found: Measurement) -> str:
+    return f"{found.status}: {', '.join(found.flags)}" if found.flags else found.status
