@@ -114,6 +114,7 @@ def profile(
     config = read_config(supernet)
     device = describe_device()
     space = config.space.with_head(head_of(labels, config.pooling))
+    targets = targets_of(target, device, threads)
     workloads = workloads_of(
         supernet,
         numbers_of("--batch", batch),
@@ -122,7 +123,7 @@ def profile(
         lengths_of=lengths_of,
         text_column=text_column,
     )
-    pairs = list(itertools.product(targets_of(target, device, threads), workloads))
+    pairs = list(itertools.product(targets, workloads))
     settings = SurveySettings(seed=seed, memory_every=memory_every)
     opened = open_store(store)
     bench = _Bench(store=opened, device=device, settings=settings)
