@@ -18,7 +18,7 @@ import onnx
 
 from devices import describe
 from exporters import emit, make_inputs, random_weights, runtime
-from fleetfit import Architecture, Query, Target, Workload, dumps
+from fleetfit import Architecture, Query, Target, Workload
 from profiler import ModelFile, VerifyProtocol, VerifySettings, verify
 from supernet.spaces import read_config
 
@@ -76,10 +76,8 @@ def compared(arch: Architecture, target: Target, place: Path) -> float:
         found = verify(ModelFile(query=query, path=model), device=describe(), settings=ONE_PROCESS)
         return found.latency_p50_s
 
-    if target.runtime == "openvino":
-        other = benchmark_app(target, model, inputs)
-    else:
-        other = plain_loop(query)
+    rival = benchmark_app if target.runtime == "openvino" else ort_loop
+    other = rival(target, model, inputs)
     ratios = []
     for number in range(ROUNDS):
         order: list[Reading] = [ours, other] if number % 2 == 0 else [other, ours]
@@ -115,14 +113,18 @@ def benchmark_app(target: Target, model: Path, inputs: list[dict[str, Any]]) -> 
     return read
 
 
-def plain_loop(query: Query) -> Reading:
-    """The median of a plain loop in a fresh process (``benchmarks._plain_loop``)."""
+def ort_loop(target: Target, model: Path, inputs: list[dict[str, Any]]) -> Reading:
+    """The median of a plain loop in a fresh process (``benchmarks._ort_loop``)."""
+    paths = []
+    for number, values in enumerate(inputs):
+        path = model.parent / f"inputs-{number}.npz"
+        np.savez(path, **values)
+        paths.append(str(path))
+    job = json.dumps({"model": str(model), "inputs": paths, "threads": target.threads})
 
     def read() -> float:
-        command = [sys.executable, "-m", "benchmarks._plain_loop"]
-        done = subprocess.run(
-            command, input=dumps(query), capture_output=True, text=True, check=True
-        )
+        command = [sys.executable, "-m", "benchmarks._ort_loop"]
+        done = subprocess.run(command, input=job, capture_output=True, text=True, check=True)
         return float(done.stdout)
 
     return read

@@ -6,8 +6,8 @@ on (``--parts`` chooses some of them):
 - truth: a stand-in runtime of known cost under the whole ``verify`` protocol, in real children.
 - ratios: our median against OpenVINO's own benchmark_app and against a plain ONNX Runtime loop, on
   the same file and inputs, in turns.
-- again: an A/A test of 20 configurations, both protocols, at least ten minutes apart; between the
-  two a neighbour burns a core in the middle third of a run of each protocol.
+- again: an A/A test of 20 configurations that take turns, both protocols, at least ten minutes
+  apart; between the two a neighbour burns a core in the middle third of a run of each protocol.
 - rate: measurements a minute of a survey, as in ``benchmarks.profile``.
 
 Run it on a machine that does nothing else.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from rich.table import Table
 
 from benchmarks import _measure_again, _measure_ratios, _measure_truth, profile
 from benchmarks._report import finish
+from devices import describe
 from fleetfit.files import write_text
 
 Figures = dict[str, object]
@@ -47,6 +49,20 @@ WANTED = {
 }
 
 
+def setting(args: argparse.Namespace) -> Figures:
+    """What must be the same for parts of several runs to stand together."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "commit": commit.stdout.strip(),
+        "device": describe().name,
+        "networks": args.networks,
+        "seed": args.seed,
+        "supernet": str(args.supernet),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Can measurements be trusted?")
     parser.add_argument("--supernet", type=Path, default=Path("supernet/default"))
@@ -56,9 +72,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.state.parent.mkdir(parents=True, exist_ok=True)
-    known: dict[str, Figures] = {}
+    now = setting(args)
+    known: dict[str, Figures] = {"setting": now}
     if args.state.is_file():
         known = json.loads(args.state.read_text())
+    if known["setting"] != now:
+        raise SystemExit(f"{args.state} is of {known['setting']}, not of {now}: move it away")
     for part in args.parts.split(","):
         if part not in known:
             print(f"part {part}", flush=True)

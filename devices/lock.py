@@ -32,9 +32,8 @@ def machine_lock(who: str, *, timeout_s: float = 60.0, path: Path | None = None)
     """
     require_linux("Measurements")
     path = path or PLACE
-    handle = open_lock(path)
+    handle = _acquired(path, timeout_s)
     try:
-        _acquire(handle, path, timeout_s)
         sign(handle, f"{who} (process {os.getpid()})")
         wait_for_trainings(path, timeout_s)
         yield path
@@ -65,10 +64,24 @@ def scratch_directory(lock: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _acquire(handle: int, path: Path, timeout_s: float) -> None:
+def _acquired(path: Path, timeout_s: float) -> int:
+    """A handle of the file that is at ``path`` now, locked."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        handle = open_lock(path)
+        try:
+            _acquire(handle, path, deadline, timeout_s)
+            if os.fstat(handle).st_nlink:  # else somebody has cleaned up /tmp meanwhile
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _acquire(handle: int, path: Path, deadline: float, timeout_s: float) -> None:
     import fcntl  # not there on Windows
 
-    deadline = time.monotonic() + timeout_s
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

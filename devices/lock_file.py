@@ -11,18 +11,20 @@ from fleetfit import SurroundingsError
 __all__ = ["PLACE", "open_lock", "sign", "signed_by"]
 
 PLACE = Path("/tmp/fleetfit-measuring.lock")
-"""The same for everybody: TMPDIR differs between the sessions of one machine."""
+"""The same for everybody: TMPDIR differs between users and shells."""
+_FLAGS = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 
 
 def open_lock(path: Path) -> int:
     """A handle that can be locked; SurroundingsError where there is none to be had."""
     # First without O_CREAT: in a sticky directory Linux refuses it for another user's file.
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # enough to lock it
+    with contextlib.suppress(OSError):
+        return os.open(path, os.O_RDWR | _FLAGS)
+    with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
+        if path.is_file() and not path.is_symlink():
+            return os.open(path, os.O_RDONLY | _FLAGS)  # enough to lock it
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
         with contextlib.suppress(PermissionError):
             os.fchmod(handle, 0o666)  # whatever the umask: other users measure here too
     except OSError as exc:

@@ -14,7 +14,9 @@ from fleetfit.statistics import (
     P99_SAMPLES,
     bootstrap_interval,
     median_of_medians,
+    outliers,
     relative_noise,
+    upper_bound,
 )
 
 __all__ = ["Flag", "Job", "Measurement", "ProtocolName", "Status", "versions_of"]
@@ -98,6 +100,10 @@ class Measurement:
                 "A measurement must have file_bytes >= 0 and a finite load_s >= 0, but got "
                 f"{self.file_bytes}, {self.load_s}."
             )
+        if self.status == "ok" and self.flags:
+            raise InputError(
+                f"A measurement that is ok must have no flags, but has {', '.join(self.flags)}."
+            )
         if not self.samples_s or not all(self.samples_s):
             raise InputError("A measurement must have samples for every process, but has none.")
         if any(not 0 < s < float("inf") for p in self.samples_s for s in p):
@@ -137,6 +143,21 @@ class Measurement:
     def device_p50_s(self) -> float | None:
         """As ``latency_p50_s``, by the device's own clock; None where it has none."""
         return median_of_medians(self.device_samples_s) if self.device_samples_s else None
+
+    def bound_s(self, share: float) -> float | None:
+        """Median over processes of the 99 % upper bound of a percentile (statistics.upper_bound).
+
+        None where a process has too few samples for it.
+        """
+        bounds = [upper_bound(samples, share) for samples in self.samples_s]
+        found = [b for b in bounds if b is not None]
+        return median_of_medians([(b,) for b in found]) if len(found) == len(bounds) else None
+
+    @property
+    def outliers(self) -> tuple[int, int]:
+        """(mild, severe) of all processes, each by its own quartiles; none is ever removed."""
+        counts = [outliers(samples) for samples in self.samples_s]
+        return sum(mild for mild, _ in counts), sum(severe for _, severe in counts)
 
     @property
     def calm_p50_s(self) -> float | None:

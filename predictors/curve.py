@@ -70,7 +70,7 @@ class LearningCurve:
             raise InputError(f"`networks >= 1` must hold, but got {networks}.")
         now = self._fitted(self.networks[-1])
         expected = self.error * (self._fitted(networks) / now if now > 0 else 1.0)
-        return max(expected, min(self.error, self.noise or 0.0))
+        return max(expected, min(self.error, self._least))
 
     def networks_for(self, error: float) -> int | None:
         """How many would do for ``error``; None where no number does, by the fit or the noise."""
@@ -78,9 +78,14 @@ class LearningCurve:
             return self.networks[-1]
         now = self._fitted(self.networks[-1])
         room = (error / self.error * now) ** 2 - self.floor**2
-        if room <= 0 or error < min(self.error, self.noise or 0.0):
+        if room <= 0 or error < min(self.error, self._least):
             return None
         return max(self.networks[-1] + 1, math.ceil(self.slope / room))
+
+    @property
+    def _least(self) -> float:
+        """What noise alone leaves: the mean of |x| is sqrt(2 / pi) of a normal x's deviation."""
+        return math.sqrt(2 / math.pi) * (self.noise or 0.0)
 
     def _fitted(self, networks: int) -> float:
         return math.sqrt(self.floor**2 + self.slope / networks)

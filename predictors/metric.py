@@ -25,7 +25,7 @@ def value_of(measurement: Measurement, metric: CostMetric) -> float | None:
 def noise_of(measurement: Measurement, metric: CostMetric) -> float | None:
     """Relative standard error of the value; infinite for a latency that never became stable.
 
-    None for peak memory: it comes from one child, so its noise is not known.
+    None for peak memory: in a survey it comes from one child, so its noise is not known.
     """
     if metric == "memory":
         return None

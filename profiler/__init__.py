@@ -10,7 +10,14 @@ from profiler.protocol import SurveyProtocol, VerifyProtocol, is_present
 from profiler.repeat import RepeatSettings, repeat
 from profiler.store import Store
 from profiler.survey import SurveySettings, survey
-from profiler.verify import ModelFile, VerifySettings, verified, verify, verify_all
+from profiler.verify import (
+    ModelFile,
+    VerifySettings,
+    keep_better,
+    verified,
+    verify,
+    verify_all,
+)
 
 __all__ = [
     "Contents",
@@ -26,6 +33,7 @@ __all__ = [
     "contents_of",
     "frame",
     "is_present",
+    "keep_better",
     "merge",
     "next_batch",
     "noise_floors",

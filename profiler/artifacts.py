@@ -11,7 +11,7 @@ from pathlib import Path
 from exporters import Artifact, Inputs, Session, emit, make_inputs, random_weights, runtime
 from fleetfit import Query, SurroundingsError, Target, digest, dumps, loads
 from fleetfit.files import read_text, write_text
-from profiler.outputs import check_outputs
+from profiler.outputs import checked_run
 
 __all__ = ["Built", "Loaded", "built", "load_timed", "ready_inputs"]
 
@@ -81,14 +81,11 @@ def pin(target: Target) -> None:
 def ready_inputs(
     session: Session, query: Query, *, seed: int, count: int, expected: Path
 ) -> tuple[list[Inputs], float]:
-    """Inputs of the workload, and the seconds of the first run.
+    """Inputs of the workload, and the seconds of the first run, which is checked.
 
-    Raises SurroundingsError where its outputs are not those of the file ``expected``
+    Raises SurroundingsError where outputs are not those of the file ``expected``
     (``profiler.outputs``): the time of a network that computes something else is worth nothing.
     """
+    first_run_s = checked_run(session, expected, query.target)
     inputs = make_inputs(query.architecture.embedding, query.workload, seed=seed, count=count)
-    start = time.perf_counter()
-    found = session.run(inputs[0])
-    first_run_s = time.perf_counter() - start
-    check_outputs(found, expected, inputs[0], query.target)
     return list(inputs), first_run_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -9,10 +10,15 @@ from devices import HealthMeter
 from fleetfit import Health
 from profiler.protocol import DisturbanceLimits
 
-__all__ = ["Calm"]
+__all__ = ["Calm", "machine_cores"]
 
 Note = Callable[[str], None]
 _PAUSE_S = 1.0
+
+
+def machine_cores() -> int:
+    """Cores of the whole machine: what the counters of other load are of, whatever may be used."""
+    return os.cpu_count() or 1
 
 
 class Calm:

@@ -27,7 +27,7 @@ _WAIT_MS: Final = 30_000
 """How long another writer is waited for."""
 _CONNECT_S: Final = "10"
 _LOCK: Final = 0x666C6565  # "flee": the number of our lock among those of the database
-_DRIVERS: Final = {"postgresql": "postgresql+psycopg"}
+_POSTGRESQL: Final = "postgresql+psycopg"
 _DAMAGED: Final = ("not a database", "malformed", "no such table", "no such column")
 _REFUSED: Final = ("authentication failed", "no password supplied", "does not exist", "no pg_hba")
 # Classes of SQLSTATE: wrong user or password; no such database; no such table or column.
@@ -89,13 +89,26 @@ def _parsed(url: str) -> URL:
     try:
         parsed = sa.make_url(url if ":" in url else f"sqlite:///{url}")
     except (ArgumentError, ValueError) as exc:
-        shown = re.sub(r"//.*@", "//***@", url, flags=re.DOTALL)
+        raise _no_url(url) from exc
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        return parsed
+    if "@" in f"{parsed.host}{parsed.database}":  # half of a password with an @ in it
+        raise _no_url(url)
+    if kind != "postgresql":
         raise InputError(
-            f"A store must be a URL like sqlite:///store.db, but got {shown!r}; an @ in a password "
-            "is written %40."
-        ) from exc
-    driver = _DRIVERS.get(parsed.drivername)
-    return parsed if driver is None else parsed.set(drivername=driver)
+            "A store must be a URL like sqlite:///store.db or postgresql://user@host/name, but got "
+            f"one of {kind}; other databases are not supported."
+        )
+    return parsed.set(drivername=_POSTGRESQL)
+
+
+def _no_url(url: str) -> InputError:
+    shown = re.sub(r"//.*@", "//***@", url, flags=re.DOTALL)
+    return InputError(
+        f"A store must be a URL like sqlite:///store.db, but got {shown!r}; an @ in a password "
+        "is written %40."
+    )
 
 
 def _shown(parsed: URL) -> str:

@@ -16,7 +16,10 @@ __all__ = ["NoiseFloor", "noise_floors"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoiseFloor:
-    """Relative differences of median latencies that were measured again; no predictor is better."""
+    """Relative differences of median latencies that were measured again.
+
+    A predictor that knew the truth would differ from one of two measurements by 1 / sqrt(2) of it.
+    """
 
     protocol: ProtocolName
     target: Target

@@ -24,16 +24,20 @@ COLUMNS: Final = {
     **dict.fromkeys(("threads", "batch", "seq_len"), "Int64"),
     "spinning": "boolean",
     "padding": "float64",
-    **dict.fromkeys(("status", "flags", "measured_at"), "string"),
+    **dict.fromkeys(("lengths", "status", "flags", "measured_at"), "string"),
     **dict.fromkeys(("processes", "samples"), "Int64"),
     **dict.fromkeys(("latency_p50_s", "latency_p50_lower_s", "latency_p50_upper_s"), "float64"),
-    **dict.fromkeys(("latency_p90_s", "latency_p99_s", "noise", "throughput_per_s"), "float64"),
+    **dict.fromkeys(("calm_p50_s", "latency_p90_s", "latency_p90_bound_s"), "float64"),
+    **dict.fromkeys(("latency_p99_s", "noise", "throughput_per_s"), "float64"),
+    **dict.fromkeys(("mild_outliers", "severe_outliers"), "Int64"),
     **dict.fromkeys(("memory_bytes", "memory_above_imports_bytes", "file_bytes"), "Int64"),
-    **dict.fromkeys(("load_s", "import_s", "first_run_s", "build_s", "energy_j"), "float64"),
+    **dict.fromkeys(("load_s", "import_s", "first_run_s", "build_s"), "float64"),
+    **dict.fromkeys(("device_p50_s", "energy_j"), "float64"),
 }
 """Name to pandas type. The ends of latency_p50_s are of its 95 % interval; noise is relative;
 ``driver`` names versions beside the runtime's that decide the cost; processes are visits in a
-survey; energy_j is per inference. What was not measured is missing."""
+survey; lengths are the workload's; device_p50_s is by a GPU's own clock and energy_j per inference.
+What was not measured is missing."""
 
 
 def frame(measurements: Sequence[Measurement], *, mixed: bool = False) -> pandas.DataFrame:
@@ -93,6 +97,7 @@ def _setting(measurement: Measurement) -> dict[str, Value]:
         "batch": workload.batch,
         "seq_len": workload.seq_len,
         "padding": workload.padding,
+        "lengths": ",".join(map(str, workload.lengths)) or None,
     }
 
 
@@ -105,10 +110,14 @@ def _figures(measurement: Measurement) -> dict[str, Value]:
         "latency_p50_s": measurement.latency_p50_s,
         "latency_p50_lower_s": lower,
         "latency_p50_upper_s": upper,
+        "calm_p50_s": measurement.calm_p50_s,
         "latency_p90_s": measurement.latency_p90_s,
+        "latency_p90_bound_s": measurement.bound_s(0.9),
         "latency_p99_s": measurement.latency_p99_s,
         "noise": measurement.noise,
         "throughput_per_s": measurement.throughput_per_s,
+        "mild_outliers": measurement.outliers[0],
+        "severe_outliers": measurement.outliers[1],
         "memory_bytes": measurement.memory_bytes,
         "memory_above_imports_bytes": measurement.memory_above_imports_bytes,
         "file_bytes": measurement.file_bytes,
@@ -116,5 +125,6 @@ def _figures(measurement: Measurement) -> dict[str, Value]:
         "import_s": measurement.import_s,
         "first_run_s": measurement.first_run_s,
         "build_s": measurement.build_s,
+        "device_p50_s": measurement.device_p50_s,
         "energy_j": None if gpu is None else gpu.energy_j,
     }

@@ -1,61 +1,95 @@
 """What a network must compute: outputs of the plain ONNX graph, compared with before any timing.
 
-The plain graph runs in ONNX Runtime in fp32 without optimisations, on the first of the inputs that
-are timed. A network whose outputs differ by more than its precision explains is never timed.
+The plain graph runs in ONNX Runtime in fp32 without optimisations, on an input of the workload that
+is kept beside its outputs. A network whose outputs differ by more than its precision explains is
+never timed.
 """
 
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from exporters import LIMITS, Inputs, Outputs, differences, make_inputs, plain_session
+from exporters import (
+    INPUTS,
+    LIMITS,
+    Artifact,
+    Inputs,
+    Outputs,
+    Session,
+    differences,
+    make_inputs,
+    plain_session,
+)
 from fleetfit import InputError, Query, SurroundingsError, Target, digest
 from fleetfit.files import write_bytes
 
-__all__ = ["check_outputs", "expected_outputs"]
+__all__ = ["checked_run", "expected_outputs"]
+
+_INPUT: Final = "input:"
 
 
-def expected_outputs(query: Query, model: Path, directory: Path, *, seed: int) -> Path:
-    """The file of the outputs that ``query`` must give; written where it is not there yet.
+def expected_outputs(query: Query, artifact: Artifact, directory: Path, *, seed: int) -> Path:
+    """A file with an input of ``query`` and the outputs it must give; written where not there yet.
 
-    ``model`` is its ONNX file. Raises InputError where ONNX Runtime cannot read it.
+    Raises InputError where ONNX Runtime cannot read the artefact's ONNX file.
     """
-    path = directory / f"expected-{digest((query.workload, seed))}.npz"
+    path = directory / f"expected-{digest((query.workload, artifact.sha256, seed))}.npz"
     if not path.is_file():
         (inputs,) = make_inputs(query.architecture.embedding, query.workload, seed=seed, count=1)
+        arrays = plain_session(artifact.path).run(inputs)
         data = io.BytesIO()
-        np.savez(data, **plain_session(str(model)).run(inputs))  # type: ignore[arg-type]
+        np.savez(data, **{_INPUT + k: v for k, v in inputs.items()}, **arrays)  # type: ignore[arg-type]
         write_bytes(path, data.getvalue())
     return path
 
 
-def check_outputs(found: Outputs, expected: Path, inputs: Inputs, target: Target) -> None:
-    """Raise SurroundingsError unless the outputs are the expected ones, up to the precision."""
-    wanted = _read(expected)
+def checked_run(session: Session, expected: Path, target: Target) -> float:
+    """Run ``session`` once on the input of ``expected``; seconds of the run.
+
+    Raises SurroundingsError unless the outputs are the expected ones, up to the precision.
+    """
+    inputs, wanted = _read(expected)
+    start = time.perf_counter()
+    found = session.run(inputs)
+    seconds = time.perf_counter() - start
     for name, values in found.items():
         if values.size == 0 or not np.isfinite(values).all():
             raise SurroundingsError(
                 f"The outputs of {target} must be finite numbers, but {name!r} has others; "
                 "leave this target out."
             )
-    diffs, scale = differences(wanted, found, inputs)
+    try:
+        diffs, scale = differences(wanted, found, inputs)
+    except InputError as exc:
+        raise SurroundingsError(f"{target} must compute the ONNX graph, but: {exc}") from exc
     limit = LIMITS[target.precision](scale)
     if not diffs.max() <= limit:
         raise SurroundingsError(
             f"The outputs of {target} must agree with the plain ONNX graph to {limit:.2g}, but "
             f"differ by {diffs.max():.2g}; leave this target out, its times would mean nothing."
         )
+    return seconds
 
 
-def _read(path: Path) -> Outputs:
+def _read(expected: Path) -> tuple[Inputs, Outputs]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with np.load(expected, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as exc:
         raise InputError(
-            f"The expected outputs must be in {path}, but reading says: {exc}."
+            f"The expected outputs must be in {expected}, but reading says: {exc}."
         ) from exc
+    inputs = {name: arrays.pop(_INPUT + name, None) for name in INPUTS}
+    missing = [name for name, values in inputs.items() if values is None]
+    if missing or not arrays:
+        raise InputError(
+            f"The expected outputs must be in {expected} with their input, but "
+            f"{', '.join(missing) or 'every output'} is missing."
+        )
+    return {name: values for name, values in inputs.items() if values is not None}, arrays

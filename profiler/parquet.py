@@ -50,7 +50,8 @@ def read_parquet(path: Path) -> Contents:
     pyarrow, parquet = _pyarrow()
     try:
         table = parquet.read_table(pyarrow.BufferReader(path.read_bytes()))
-    except (OSError, pyarrow.ArrowException) as exc:
+        rows = table.to_pylist()
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as exc:
         lines = str(exc).splitlines() or [type(exc).__name__]
         raise InputError(
             f"{path} must be a Parquet file that store export wrote, but cannot be read: "
@@ -59,7 +60,7 @@ def read_parquet(path: Path) -> Contents:
     _check_format(table.schema, path)
     found: dict[str, list[Row]] = {one.name: [] for one in TABLES}
     try:
-        for row in table.to_pylist():
+        for row in rows:
             name, plain = _plain(row)
             found[name].append(plain)
         return Contents.checked(found)

@@ -1,4 +1,4 @@
-"""The two measuring protocols: every constant in one place, with its meaning.
+"""The two measuring protocols, with the meaning of every constant that can be chosen.
 
 History: survey 2 made four short visits of two longer ones; survey 3 compares outputs before it
 times and sets aside visits that other processes or the hypervisor disturbed; verify 2 looks at the
@@ -67,8 +67,8 @@ class SurveyProtocol:
     """and at least this long."""
     sample_s: float = 0.15
     """How long one visit is timed: samples of a visit agree far better than visits do."""
-    min_samples: int = 5
-    """Samples of a visit, however slow the network."""
+    min_samples: int = 10
+    """Samples of a visit, however slow the network: with fewer p90 would be the slowest run."""
     inputs: int = 8
     """Distinct inputs used in rotation."""
     visits: int = 4
@@ -81,9 +81,11 @@ class SurveyProtocol:
     """The reference network of each target is timed again after this long."""
     reference_s: float = 0.1
     """How long a reading of the reference network takes."""
-    limits: DisturbanceLimits = field(default_factory=DisturbanceLimits)
-    """Of visits, and of the reference network: off by more from its usual level, the stretch before
-    counts as disturbed."""
+    limits: DisturbanceLimits = field(
+        default_factory=lambda: DisturbanceLimits(steal=0.05, other_load=0.10)
+    )
+    """Of visits, wider than in verify: there one tick of the counters is 2 to 4 %; and of the
+    reference network: off by more from its usual level, the stretch before is disturbed."""
     look_s: float = 0.25
     """After a disturbed visit the machine is looked at for so long, until it is calm again;"""
     wait_s: float = 10.0
@@ -109,8 +111,9 @@ class VerifyProtocol:
     """Up to so many, while the bootstrap interval over processes is wider than ``half_width``."""
     extra_processes: int = 3
     """At most this many more, in the place of disturbed ones."""
-    disagreement: float = 0.05
-    """Still wider than this to either side after the last process: flagged ``disagreeing``."""
+    disagreement: float = 0.03
+    """Still wider than this to either side after the last process: flagged ``disagreeing``, for it
+    may be off by 5 % and more."""
     warmup_runs: int = 10
     warmup_s: float = 0.5
     """Warm-up lasts at least so many runs and so long, then until the runs have settled:"""
@@ -119,9 +122,9 @@ class VerifyProtocol:
     settle_quartiles: float = 0.05
     """first and third quartile within this share,"""
     settle_mad: float = 0.10
-    """median absolute deviation within this share of the median."""
+    """median absolute deviations that differ by at most this share of the median."""
     settle_cap_s: float = 5.0
-    """Settled or not, go on after this long,"""
+    """Settled or not, go on after this long (and two halves, however slow the network),"""
     settle_cap_runs: int = 300
     """or after this many runs, or twice the least warm-up's where those are more."""
     inputs: int = 8
@@ -137,7 +140,9 @@ class VerifyProtocol:
     window_ratio: float = 1.10
     """differ by at most this factor;"""
     cap_s: float = 20.0
-    """or after this long: the measurement is then stored as ``unstable``."""
+    """or after so long: the measurement is then stored as ``unstable``."""
+    slow_cap_s: float = 60.0
+    """The cap of a network that is too slow for ``min_samples`` in that time."""
     reference_s: float = 0.06
     """The reference network is timed for so long after every window."""
     refresh_runs: int = 3
@@ -148,7 +153,7 @@ class VerifyProtocol:
     look_s: float = 0.25
     """Before each process the machine is looked at for so long;"""
     wait_s: float = 60.0
-    """while it is disturbed the process waits, in all at most this long for a measurement."""
+    """while it is disturbed the process waits, in all at most this long for each measurement."""
     statistics_gap: float = 0.05
     """Medians with and without tagged windows differ by more: flagged ``disagreeing``."""
     memory_processes: int = 3

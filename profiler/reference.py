@@ -1,4 +1,4 @@
-"""The reference network of surveys: small, fixed, timed again and again to see disturbances."""
+"""The reference network: small, fixed, timed again and again to see disturbances."""
 
 from __future__ import annotations
 

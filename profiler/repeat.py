@@ -13,7 +13,8 @@ from fleetfit import DeviceInfo, InputError, Measurement
 from profiler.protocol import is_present
 from profiler.store import Store
 from profiler.survey import Progress, SurveySettings, survey
-from profiler.verify import VerifySettings, verify_all
+from profiler.usual import Usual
+from profiler.verify import VerifySettings, verify_each
 
 __all__ = ["RepeatSettings", "repeat"]
 
@@ -85,9 +86,12 @@ def _survey_again(
         return []
     with tempfile.TemporaryDirectory() as folder, Store(f"sqlite:///{folder}/again.db") as own:
         settings = SurveySettings(seed=rows[0].job.seed)
-        found = survey(queries, store=own, device=device, settings=settings, progress=progress)
-    for one in found:
-        store.put_repeat(one)
+        try:
+            survey(queries, store=own, device=device, settings=settings, progress=progress)
+        finally:  # what is complete is kept, also where the rest was interrupted
+            found = own.measurements()
+            for one in found:
+                store.put_repeat(one)
     return found
 
 
@@ -98,7 +102,5 @@ def _verify_again(
     if not queries:
         return []
     settings = VerifySettings(seed=rows[0].job.seed, memory=False)
-    found = verify_all(queries, device=device, store=store, settings=settings, progress=progress)
-    for one in found:
-        store.put_repeat(one)
-    return found
+    usual = Usual(device, settings.protocol.limits, store)
+    return verify_each(queries, usual, settings, progress, keep=store.put_repeat)

@@ -21,6 +21,7 @@ from fleetfit import (
     versions_of,
 )
 from profiler.bench import Bench
+from profiler.calm import machine_cores
 from profiler.clock import utc_now
 from profiler.entry import Entry
 from profiler.gate import Gate
@@ -43,7 +44,9 @@ class SurveySettings:
 
     protocol: SurveyProtocol = field(default_factory=SurveyProtocol)
     seed: int = 0
-    """Of weights, inputs and the order of visits."""
+    """Of weights and inputs."""
+    order_seed: int | None = None
+    """Of the order of visits; None: another one every time."""
     memory_every: int = 0
     """Every k-th network and the largest and smallest get a memory child; 0: none."""
     lock_wait_s: float = 60.0
@@ -128,7 +131,7 @@ class Survey:
         targets = list({e.query.target.id: e.query.target for e in self._open.values()}.values())
         if any(self._wants_visit(entry) for entry in self._open.values()):
             gate.start(targets)
-        rng = np.random.default_rng(self._settings.seed)
+        rng = np.random.default_rng(self._settings.order_seed)
         last = ""
         while self._open:
             self._finish(bench)
@@ -166,7 +169,7 @@ class Survey:
         versions = versions_of(entry.query.target, self._device)
         number = self._store.add_visit(entry.job, self._device.name, visit, versions)
         entry.visits[number] = visit
-        calm = self._settings.protocol.limits.allow(visit.health, self._device.cores)
+        calm = self._settings.protocol.limits.allow(visit.health, machine_cores())
         verdict: Verdict = "pending" if calm else "disturbed"
         if not calm:
             self._store.judge_visits([number], verdict)
@@ -248,9 +251,11 @@ class Survey:
         entry = Entry(query=query, job=job)
         for number, verdict, visit in self._store.visits(job, device.name, versions):
             entry.visits[number] = visit
-            # The stretch of a pending visit was cut short and cannot be judged any more; the
-            # agreement of visits still guards it.
-            entry.verdicts[number] = "good" if verdict == "pending" else verdict
+            # The stretch of a pending visit was cut short and cannot be judged by the reference
+            # any more; its own readings and the agreement of visits still guard it.
+            calm = self._settings.protocol.limits.allow(visit.health, machine_cores())
+            late: Verdict = "good" if calm else "disturbed"
+            entry.verdicts[number] = late if verdict == "pending" else verdict
         self._open[job.id] = entry
 
     def _wants_visit(self, entry: Entry) -> bool:

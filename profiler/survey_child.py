@@ -40,15 +40,15 @@ class SurveyChild:
         protocol, query, seed = request.protocol, request.query, request.seed
         directory = Path(request.directory)
         found = built(query, directory, seed=seed)
-        expected = expected_outputs(query, Path(found.artifact.path), directory, seed=seed)
+        expected = expected_outputs(query, found.artifact, directory, seed=seed)
         loaded = load_timed(found.artifact)
         inputs, first_run_s = ready_inputs(
             loaded.session, query, seed=seed, count=protocol.inputs, expected=expected
         )
         loop = TimingLoop(loaded.session.run, inputs)
         with quiet_gc():
-            loop.sample(seconds=protocol.warmup_s, runs=protocol.warmup_runs)
             self._health.read()
+            loop.sample(seconds=protocol.warmup_s, runs=protocol.warmup_runs)
             samples = loop.sample(seconds=protocol.sample_s, runs=protocol.min_samples)
         return Visit(
             samples_s=samples,
@@ -65,7 +65,7 @@ class SurveyChild:
         if self._loop is None:
             directory = Path(request.directory)
             artifact = built(query, directory, seed=0).artifact
-            expected = expected_outputs(query, Path(artifact.path), directory, seed=0)
+            expected = expected_outputs(query, artifact, directory, seed=0)
             session = load_timed(artifact).session
             inputs, _ = ready_inputs(
                 session, query, seed=0, count=protocol.inputs, expected=expected
@@ -87,9 +87,9 @@ def _prepare(request: BuildRequest) -> Prepared:
     artifact = built(reference, beside, seed=0).artifact
     return Prepared(
         built=found,
-        expected=str(expected_outputs(query, Path(model.path), place, seed=request.seed)),
+        expected=str(expected_outputs(query, model, place, seed=request.seed)),
         reference=artifact,
-        reference_expected=str(expected_outputs(reference, Path(artifact.path), beside, seed=0)),
+        reference_expected=str(expected_outputs(reference, artifact, beside, seed=0)),
     )
 
 

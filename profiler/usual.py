@@ -12,8 +12,8 @@ from profiler.store import Store
 
 __all__ = ["Usual"]
 
-_REMEMBERED: Final = 100
-"""Readings of each target: some minutes of surveys, some hours of verifications."""
+_REMEMBERED: Final = 31
+"""Readings of each target; after a lasting change half as many are made before it is the usual."""
 
 
 class Usual:

@@ -57,8 +57,8 @@ class Verification:
     @property
     def left(self) -> int:
         """Children still to come, at least."""
-        missing = self._protocol.processes - len(self._good())
-        return max(missing, int(self.wants_process)) + self.memory_wanted - len(self.memory)
+        missing = max(1, self._protocol.processes - len(self._good()))
+        return missing * self.wants_process + self.memory_wanted - len(self.memory)
 
     def measurement(self, device: DeviceInfo, now: Callable[[], str]) -> Measurement:
         """What is stored once nothing is wanted; ``now`` gives the time for its label."""

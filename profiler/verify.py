@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from devices import Worker, machine_lock, run_isolated, scratch_directory
 from exporters import Artifact
 from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, from_json, versions_of
 from fleetfit.files import sha256_of
-from profiler.calm import Calm
+from profiler.calm import Calm, machine_cores
 from profiler.clock import utc_now
 from profiler.memory import measure_memory
 from profiler.process import Process, tagged
@@ -23,7 +24,17 @@ from profiler.survey import Progress
 from profiler.usual import Usual
 from profiler.verification import Verification
 
-__all__ = ["ModelFile", "VerifySettings", "verified", "verify", "verify_all"]
+__all__ = [
+    "ModelFile",
+    "VerifySettings",
+    "keep_better",
+    "verified",
+    "verify",
+    "verify_all",
+    "verify_each",
+]
+
+Keep = Callable[[Measurement], object]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +43,9 @@ class VerifySettings:
 
     protocol: VerifyProtocol = field(default_factory=VerifyProtocol)
     seed: int = 0
-    """Of weights, inputs and the order of processes."""
+    """Of weights and inputs."""
+    order_seed: int | None = None
+    """Of the order of processes; None: another one every time."""
     memory: bool = True
     """Whether memory children run between the timed processes."""
     lock_wait_s: float = 60.0
@@ -80,9 +93,21 @@ def verify_all(
     Their processes take turns in random order: what wanders over minutes is then in the spread
     between the processes of each, not in the differences between them.
     """
-    items = [(w, None) if isinstance(w, Query) else (w.query, _artifact(w)) for w in what]
     usual = Usual(device, settings.protocol.limits, store)
-    return _Run(items, usual, settings, progress).measurements()
+    return verify_each(what, usual, settings, progress)
+
+
+def verify_each(
+    what: Sequence[Query | ModelFile],
+    usual: Usual,
+    settings: VerifySettings,
+    progress: Progress | None = None,
+    *,
+    keep: Keep = lambda found: None,
+) -> list[Measurement]:
+    """``verify_all``; ``keep`` is called with each measurement as soon as it is complete."""
+    items = [(w, None) if isinstance(w, Query) else (w.query, _artifact(w)) for w in what]
+    return _Run(items, usual, settings, progress, keep).measurements()
 
 
 def verified(
@@ -101,14 +126,22 @@ def verified(
     known = [_known(query, store, device, settings) for query in queries]
     missing = list(dict.fromkeys(q for q, m in zip(queries, known, strict=True) if m is None))
     if missing:
-        found = verify_all(
-            missing, device=device, store=store, settings=settings, progress=progress
+        usual = Usual(device, settings.protocol.limits, store)
+        found = verify_each(
+            missing, usual, settings, progress, keep=functools.partial(keep_better, store)
         )
-        for one in found:
-            store.put(one)
         made = dict(zip(missing, found, strict=True))
         known = [m or made[q] for q, m in zip(queries, known, strict=True)]
     return [m for m in known if m is not None]
+
+
+def keep_better(store: Store, found: Measurement) -> None:
+    """Store ``found``; beside the one that is there (as a repeat) where only that one is ``ok``."""
+    known = store.get(found.job, found.device.name, found.versions)
+    if known is not None and known.status == "ok" != found.status:
+        store.put_repeat(found)
+    else:
+        store.put(found)
 
 
 def _known(
@@ -141,15 +174,20 @@ class _Run:
         usual: Usual,
         settings: VerifySettings,
         progress: Progress | None,
+        keep: Keep,
     ) -> None:
         protocol, device = settings.protocol, usual.device
         self._items, self._device, self._settings = items, device, settings
         self._progress = progress or (lambda done, total, note: None)
-        self._usual = usual
+        self._usual, self._keep = usual, keep
         self._calm = Calm(
-            protocol.limits, cores=device.cores, look_s=protocol.look_s, wait_s=protocol.wait_s
+            protocol.limits,
+            cores=machine_cores(),
+            look_s=protocol.look_s,
+            wait_s=protocol.wait_s * len(items),
         )
         self._open: list[Verification] = []
+        self._found: dict[int, Measurement] = {}
 
     def measurements(self) -> list[Measurement]:
         """Prepare, measure, and judge."""
@@ -158,12 +196,12 @@ class _Run:
             scratch_directory(lock) as scratch,
         ):
             self._prepare(scratch)
-            rng = np.random.default_rng(self._settings.seed)
-            while left := [v for v in self._open if v.wants_process or v.wants_memory]:
-                for at in rng.permutation(len(left)):
-                    self._step(left[int(at)], scratch)
+            rng = np.random.default_rng(self._settings.order_seed)
+            while left := [at for at in range(len(self._open)) if at not in self._found]:
+                for at in rng.permutation(left):
+                    self._step(int(at), scratch)
         self._tell("")
-        return [v.measurement(self._device, utc_now) for v in self._open]
+        return [self._found[at] for at in range(len(self._open))]
 
     def _prepare(self, scratch: Path) -> None:
         """Build every artefact in one child, whose memory ends with it."""
@@ -200,8 +238,9 @@ class _Run:
             memory_wanted=settings.protocol.memory_processes if settings.memory else 0,
         )
 
-    def _step(self, one: Verification, scratch: Path) -> None:
-        """One timed process and one memory child, as far as they are wanted."""
+    def _step(self, at: int, scratch: Path) -> None:
+        """One timed process and one memory child, as far as they are wanted; the end with them."""
+        one = self._open[at]
         what = f"{one.query.architecture.summary()} in {one.query.target}"
         if one.wants_process:
             self._calm.wait(self._tell)
@@ -214,6 +253,9 @@ class _Run:
             one.memory.append(
                 measure_memory(one.query, artifact, scratch=scratch, seed=seed, timeout_s=timeout_s)
             )
+        if not one.wants_process and not one.wants_memory:
+            self._found[at] = one.measurement(self._device, utc_now)
+            self._keep(self._found[at])
 
     def _process(self, one: Verification) -> Process:
         protocol, target = self._settings.protocol, one.query.target
@@ -224,7 +266,7 @@ class _Run:
         usual_s = self._usual.level_s(target)
         if found.reference_s is not None:
             self._usual.add(target, found.reference_s)
-        return tagged(found, protocol.limits, cores=self._device.cores, usual_s=usual_s)
+        return tagged(found, protocol.limits, cores=machine_cores(), usual_s=usual_s)
 
     def _tell(self, note: str) -> None:
         done = sum(len(v.processes) + len(v.memory) for v in self._open)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,11 +101,12 @@ def time_carefully(
     with quiet_gc():
         settled = _warm_up(loop, protocol, clock)
         look(1)  # its readings up to here belong to the warm-up
-        end = clock() + protocol.cap_s
-        while not (steady := is_steady(samples, protocol)) and (not samples or clock() < end):
+        steady = False
+        while not steady and not _at_cap(samples, protocol):
             samples.append(loop.sample(seconds=protocol.window_s, runs=_LEAST_RUNS))
             device += loop.device_samples_s
-            windows.append(look(len(samples[-1])))
+            steady = is_steady(samples, protocol)
+            windows.append(look(len(samples[-1])))  # last: it brings the network back into caches
     return Timed(
         windows_s=tuple(samples),
         device_s=tuple(device),
@@ -115,12 +116,21 @@ def time_carefully(
     )
 
 
+def _at_cap(windows_s: Sequence[Sequence[float]], protocol: VerifyProtocol) -> bool:
+    """Whether sampling has taken as long as it may; time between windows does not count."""
+    sampled_s = sum(map(sum, windows_s))
+    enough = sum(map(len, windows_s)) >= protocol.min_samples
+    return sampled_s >= (protocol.cap_s if enough else protocol.slow_cap_s)
+
+
 def _warm_up(loop: TimingLoop, protocol: VerifyProtocol, clock: Callable[[], float]) -> bool:
     end = clock() + protocol.settle_cap_s
     runs = list(loop.sample(seconds=protocol.warmup_s, runs=protocol.warmup_runs))
     least = len(runs)
     while not (settled := has_settled(runs, protocol)):
-        if clock() >= end or len(runs) >= max(protocol.settle_cap_runs, 2 * least):
+        judged = len(runs) >= 2 * protocol.settle_runs
+        most = max(protocol.settle_cap_runs, 2 * least)
+        if judged and (clock() >= end or len(runs) >= most):
             break
         runs += loop.sample(seconds=0.0, runs=protocol.settle_runs)
     return settled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Final, Literal
 from devices import Worker
 from fleetfit import Query, SurroundingsError, Target, digest, from_json
 from profiler.bench import Bench
-from profiler.calm import Calm
+from profiler.calm import Calm, machine_cores
 from profiler.memory import measure_memory
 from profiler.protocol import SurveyProtocol
 from profiler.reference import reference_query
@@ -36,7 +35,7 @@ class WorkerBench(Bench):
         self._scratch, self._protocol, self._module = scratch, protocol, module
         self._calm = Calm(
             protocol.limits,
-            cores=os.cpu_count() or 1,
+            cores=machine_cores(),
             look_s=protocol.look_s,
             wait_s=protocol.wait_all_s,
         )
@@ -51,7 +50,7 @@ class WorkerBench(Bench):
         """See Bench."""
         directory = self._directory(query)
         visit = from_json(Visit, self._ask(self._request("visit", query, directory, seed)))
-        self._keep(directory, visit.file_bytes)
+        self._keep(directory)
         return visit
 
     def reference(self, target: Target) -> float:
@@ -67,7 +66,7 @@ class WorkerBench(Bench):
         prepared = from_json(Prepared, self._ask(request))
         assert prepared.built is not None
         artifact = prepared.built.artifact
-        self._keep(directory, artifact.file_bytes)
+        self._keep(directory)
         timeout_s = self._protocol.request_timeout_s
         return measure_memory(
             query, artifact, scratch=self._scratch, seed=seed, timeout_s=timeout_s
@@ -107,10 +106,11 @@ class WorkerBench(Bench):
         # By network, not by query: targets and workloads share a file where they can.
         return self._scratch / digest((query.architecture.cost_id,))
 
-    def _keep(self, directory: Path, file_bytes: int) -> None:
-        """Note that an artefact is there; remove the least recently used above the limit."""
+    def _keep(self, directory: Path) -> None:
+        """Note what is there now; remove the least recently used above the limit."""
         self._kept.pop(directory, None)
-        self._kept[directory] = file_bytes
+        files = [path for path in directory.rglob("*") if path.is_file()]
+        self._kept[directory] = sum(path.stat().st_size for path in files)
         free = shutil.disk_usage(self._scratch).free
         limit = min(_KEEP_BYTES, int(_KEEP_SHARE * (free + sum(self._kept.values()))))
         while len(self._kept) > 1 and sum(self._kept.values()) > limit:

@@ -19,7 +19,7 @@ from fleetfit.errors import InputError, SurroundingsError
 __all__ = ["Processes", "check_count", "device_of", "joined", "memory_told"]
 
 _START = "at the start"
-_LONGEST_PAUSE = datetime.timedelta(days=1)
+_LONGEST_PAUSE = datetime.timedelta(hours=4)
 """One process may give way to measurements while the others wait for it in an exchange."""
 
 

@@ -41,6 +41,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither wait for a measurement on this machine nor hold one up."""
+    place = tmp_path_factory.mktemp("lock") / "measuring.lock"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("devices.lock.PLACE", place)
+        patch.setattr("devices.trainings.PLACE", place)
+        yield
+
+
 @pytest.fixture
 def tiny_source() -> Architecture:
     """``build_tiny_source()``."""

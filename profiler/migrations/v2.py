@@ -26,7 +26,8 @@ _ROWS_AT_ONCE = 100
 
 def upgrade() -> None:
     """Move the measurements to a wider table, everything else stays where it is."""
-    op.drop_index("ix_measurements_device_class", "measurements")
+    # Not there where version 1 was killed while it made the store.
+    op.drop_index("ix_measurements_device_class", "measurements", if_exists=True)
     op.rename_table("measurements", "measurements_1")
     measurements = op.create_table(
         "measurements",

@@ -32,7 +32,7 @@ class Behaviour:
     spin_s: float = 0.0
     """then computes for so long."""
     slow_runs: int = 0
-    """The first runs of a process take four times as long."""
+    """The first runs of a session take four times as long."""
     second_s: float = 0.0
     """Every second run, on average, computes for so long instead (seeded by the process)."""
     load_bytes: int = 0

@@ -88,7 +88,7 @@ def export(
     verify --next finds the next candidate to fine-tune.
     """
     from devices import describe
-    from profiler import ModelFile, verify
+    from profiler import ModelFile, keep_better, verify
     from search.bundling import Order, make_bundle
 
     check_new(out)
@@ -126,7 +126,7 @@ def export(
         def measure(query: Query, path: Path) -> Measurement:
             file = ModelFile(query=query, path=path)
             found = verify(file, device=device, store=opened, progress=report)
-            opened.put(found)
+            keep_better(opened, found)
             return found
 
         made = make_bundle(model, out, order=order, measure=measure, progress=report)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
+from rich.markup import escape
 
 from fleetfit import DeviceInfo, Measurement, Query, Target, Workload, to_json
 from search.cli.console import Report, mib, ms, percent, progress, result, say, table
@@ -66,8 +69,8 @@ def profile(
     repeat: Annotated[
         str | None,
         typer.Option(
-            help="As in 5%: measure nothing new, but that share of what this machine measured once "
-            "more, and print how far apart the two are (A/A)."
+            help="As in 5%: measure nothing new, but that share of all that this machine measured "
+            "(in every target and workload) once more, and print how far apart the two are (A/A)."
         ),
     ] = None,
     memory_every: Annotated[
@@ -104,7 +107,15 @@ def profile(
 
     wanted = None if until is None else share_of("--until", until)
     if repeat is not None:
-        refuse_beside("--repeat", until=until, lengths_of=lengths_of, length=length)
+        refuse_beside(
+            "--repeat",
+            until=until,
+            target=target,
+            threads=threads,
+            length=length,
+            lengths_of=lengths_of,
+            text_column=text_column,
+        )
         again = share_of("--repeat", repeat)
         opened = open_store(store, create=False)
         count, floors = measure_again(opened, describe_device(), share=again, seed=seed)
@@ -161,9 +172,8 @@ def _adaptive(
             return _surveyed(queries, bench, _of_the_most(report, queries, pairs, most))
 
         def is_measured(queries: Sequence[Query]) -> bool:
-            survey = Survey(
-                queries, store=bench.store, device=bench.device, settings=bench.settings
-            )
+            timed = dataclasses.replace(bench.settings, memory_every=0)
+            survey = Survey(queries, store=bench.store, device=bench.device, settings=timed)
             return survey.is_complete
 
         return profile_until(space, pairs, aim, Means(measure=measure, is_measured=is_measured))
@@ -250,6 +260,8 @@ def _show_reached(found: Profiled, wanted: float) -> dict[str, object]:
         "exhausted": f"{percent(wanted)} was not reached, and the space has no other networks "
         f"than the {count} measured.",
     }[found.stopped]
+    for why in found.predictor.dropped_.values():
+        say(escape(f"Left out: {why}"))
     say(f"{how} Errors of predicted median latency, cross-validated:")
     curves = learning_curves(found.predictor, found.measurements)
     say_outlook(curves, wanted=wanted)
@@ -257,6 +269,6 @@ def _show_reached(found: Profiled, wanted: float) -> dict[str, object]:
         "networks": count,
         "until": wanted,
         "stopped": found.stopped,
-        "error": found.error,
+        "error": found.error if math.isfinite(found.error) else None,
         "curves": to_json(curves),
     }

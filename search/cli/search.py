@@ -182,7 +182,8 @@ def _verified(store: Store, device: DeviceInfo) -> list[Measurement]:
     from profiler import is_present
 
     rows = store.measurements(device_class=device.device_class, protocol="verify")
-    rows = [r for r in rows if r.status == "ok" and is_present(r, device)]
+    rows = [r for r in rows if r.device.name == device.name]
+    rows = [r for r in rows if r.status != "unstable" and is_present(r, device)]
     return [r for r in rows if r.job.model_sha256 is None]
 
 

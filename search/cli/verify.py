@@ -57,6 +57,7 @@ def verify(
 
 def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, object]:
     from devices import describe
+    from profiler import keep_better
     from profiler import verify as measure
 
     if not (path / "search.json").is_file():
@@ -74,7 +75,7 @@ def _verify_search(path: Path, store_url: str, *, next_one: bool) -> dict[str, o
         def measured(candidate: Candidate) -> Measurement:
             query = candidate.query(record.workload)
             found = measure(query, device=device, store=store, progress=report)
-            store.put(found)
+            keep_better(store, found)
             made.append(found)
             write_record(path / "tried.json", TriedRecord(measurements=tuple(made)))
             return found
@@ -158,7 +159,7 @@ def _show_verified(passed: Verified, known: dict[Candidate, Ranked], record: Sea
 def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
     from devices import describe
     from exporters import load_bundle
-    from profiler import ModelFile
+    from profiler import ModelFile, keep_better
     from profiler import verify as measure
 
     manifest = load_bundle(path).manifest
@@ -167,7 +168,7 @@ def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
     with open_store(store_url) as store, progress("verifying") as report:
         file = ModelFile(query=query, path=path / "model.onnx")
         found = measure(file, device=describe(), store=store, progress=report)
-        store.put(found)
+        keep_better(store, found)
     budgets = [b for b in map(Budget.parse, manifest.budgets) if b.metric != "quality_drop"]
     values = [measured_value(candidate, found, b) for b in budgets]
     rows = [
@@ -198,11 +199,14 @@ def _measured(found: Measurement) -> dict[str, object]:
     return {
         "measured_latency_s": found.latency_p50_s,
         "measured_upper_s": found.interval_s()[1],
+        "measured_calm_s": found.calm_p50_s,
         "measured_p90_s": found.latency_p90_s,
+        "measured_p90_bound_s": found.bound_s(0.9),
         "measured_throughput_per_s": found.throughput_per_s,
         "measured_memory_bytes": found.memory_bytes,
         "status": found.status,
         "flags": list(found.flags),
+        "outliers": list(found.outliers),
     }
 
 

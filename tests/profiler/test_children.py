@@ -75,7 +75,6 @@ def test_contract_of_a_bench(bench: Bench, surveying: ModuleType) -> None:
         memory = bench.memory(query, seed=0)
         assert 0 <= memory.above_imports_bytes < memory.peak_bytes
         assert bench.now_s() > before
-        assert bench.wait_for_calm(0.0) in (True, False)
     finally:
         bench.close()
 

@@ -36,6 +36,9 @@ def test_a_bad_url(url: str) -> None:
     [
         f"postgresql://u:{PASSWORD}@host:port/db",
         f"postgresql://u:12@{PASSWORD}@host:/db:x",
+        f"postgresql://u:12@{PASSWORD}@host/db",
+        f"postgresql+psycopg2://u:12@{PASSWORD}@host/db",
+        f"mysql://u:{PASSWORD}@host/db",
         f"nosuch://u:{PASSWORD}@host/db?password={PASSWORD}",
     ],
 )

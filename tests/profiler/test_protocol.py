@@ -14,6 +14,7 @@ from fleetfit import (
     Query,
     Target,
     Workload,
+    digest,
     dumps,
     loads,
 )
@@ -36,6 +37,14 @@ def test_the_constants_are_those_of_the_design() -> None:
     assert (verify.processes, verify.warmup_runs, verify.warmup_s) == (3, 10, 0.5)
     assert (verify.sample_s, verify.min_samples, verify.half_width) == (2, 64, 0.02)
     assert (verify.window_ratio, verify.cap_s) == (1.10, 20)
+
+
+def test_a_version_stands_for_its_constants() -> None:
+    """Who changes one must count the version up: rows of a version are compared as equals."""
+    pinned = {"survey": (3, "06bf79ba59dbf578"), "verify": (2, "756323ff81d1875f")}
+    survey, verify = SurveyProtocol(), VerifyProtocol()
+    assert (survey.version, digest(survey)) == pinned["survey"]
+    assert (verify.version, digest(verify)) == pinned["verify"]
 
 
 def test_nothing_is_negative_or_zero() -> None:

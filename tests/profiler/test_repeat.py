@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, Target, Workload
-from profiler import RepeatSettings, Store, SurveySettings, noise_floors, plan, repeat
+from profiler import (
+    RepeatSettings,
+    Store,
+    SurveySettings,
+    VerifySettings,
+    noise_floors,
+    plan,
+    repeat,
+)
 from profiler.fake import FakeBench
 from profiler.survey import Progress, Survey
+from profiler.usual import Usual
 from supernet.spaces import ElasticSpace
 
 MODULE = sys.modules["profiler.repeat"]
@@ -31,13 +41,21 @@ def slower(monkeypatch: pytest.MonkeyPatch) -> None:
         bench = FakeBench(lambda now_s: 1.1)
         return Survey(queries, store=store, device=device, settings=settings).run(bench, progress)
 
-    def verify_all(
-        queries: list[Query], *, device: DeviceInfo, store: Store, **rest: object
+    def verify_each(
+        queries: list[Query],
+        usual: Usual,
+        settings: VerifySettings,
+        progress: Progress | None,
+        *,
+        keep: Callable[[Measurement], object],
     ) -> list[Measurement]:
-        return [verification(q, device, 1.1) for q in queries]
+        found = [verification(q, usual.device, 1.1) for q in queries]
+        for one in found:
+            keep(one)
+        return found
 
     monkeypatch.setattr(MODULE, "survey", survey)
-    monkeypatch.setattr(MODULE, "verify_all", verify_all)
+    monkeypatch.setattr(MODULE, "verify_each", verify_each)
 
 
 def verification(query: Query, device: DeviceInfo, slowdown: float) -> Measurement:
@@ -77,6 +95,28 @@ def test_a_share_is_measured_again_and_kept_beside(store: Store, device: DeviceI
     assert (floors["survey"].pairs, floors["verify"].pairs) == (3, 1)
     for floor in floors.values():
         assert floor.median == pytest.approx(0.1 / 1.05)
+
+
+@pytest.mark.usefixtures("filled")
+def test_what_is_complete_when_it_is_interrupted_is_kept(
+    store: Store, device: DeviceInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def survey(
+        queries: list[Query],
+        *,
+        store: Store,
+        device: DeviceInfo,
+        settings: SurveySettings,
+        progress: Progress | None,
+    ) -> list[Measurement]:
+        Survey(queries[:2], store=store, device=device, settings=settings).run(FakeBench())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MODULE, "survey", survey)
+    monkeypatch.setattr(MODULE, "verify_each", lambda *given, **named: [])
+    with pytest.raises(KeyboardInterrupt):
+        repeat(store, device=device, settings=RepeatSettings(share=0.5))
+    assert [len(rows) for rows in store.repeated()] == [2, 2]
 
 
 @pytest.mark.usefixtures("slower")

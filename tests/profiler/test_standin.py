@@ -147,7 +147,7 @@ def test_a_child_that_fails_leaves_nothing_in_the_store(
     with pytest.raises(FleetfitError, match=said) as caught:
         verified([other], store=store, device=device, settings=hasty)
     assert "\n" not in str(caught.value)
-    with pytest.raises(FleetfitError):
+    with pytest.raises(FleetfitError, match=said):
         survey([other], store=store, device=device, settings=hasty_survey(behaviour))
     assert store.measurements() == [kept]
 

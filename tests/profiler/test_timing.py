@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 
 import numpy as np
@@ -90,6 +91,35 @@ def test_a_sleep_is_verified_to_its_truth() -> None:
     assert np.median(timed.windows_s[-1]) == pytest.approx(0.002, rel=0.3)
     assert [w.samples for w in timed.windows] == [len(samples) for samples in timed.windows_s]
     assert timed.device_s == ()
+
+
+class Slow:
+    """A network of a fixed time a run, on a clock of its own, as a loop."""
+
+    def __init__(self, run_s: float) -> None:
+        self._run_s, self.now_s = run_s, 0.0
+        self.device_samples_s: list[float] = []
+
+    def sample(self, *, seconds: float, runs: int = 1) -> tuple[float, ...]:
+        count = max(runs, math.ceil(seconds / self._run_s))
+        self.now_s += count * self._run_s
+        return (self._run_s,) * count
+
+
+@pytest.mark.parametrize("run_s", [0.001, 0.17, 0.5, 0.9])
+def test_a_slow_network_settles_and_is_steady(run_s: float) -> None:
+    slow = Slow(run_s)
+    timed = time_carefully(slow, PROTOCOL, clock=lambda: slow.now_s)  # type: ignore[arg-type]
+    assert timed.settled
+    assert timed.steady
+    assert sum(map(len, timed.windows_s)) >= PROTOCOL.min_samples
+
+
+def test_the_slowest_networks_end_at_a_cap() -> None:
+    slow = Slow(3.0)
+    timed = time_carefully(slow, PROTOCOL, clock=lambda: slow.now_s)  # type: ignore[arg-type]
+    assert not timed.steady
+    assert sum(map(sum, timed.windows_s)) <= PROTOCOL.slow_cap_s + 5 * 3.0
 
 
 def test_a_device_s_own_times_stand_beside_each_run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from devices import describe
 from fleetfit import DeviceInfo, Job, Measurement, Query, versions_of
 from profiler.fake import FakeBench
 from profiler.survey import Progress, Survey
+from profiler.usual import Usual
 from search.bundling import MeasureFile
 from search.cli import main
 
@@ -106,20 +108,23 @@ def measure_by_fake(monkeypatch: pytest.MonkeyPatch, *, slower: float = 1.0) -> 
             return measurement_by_fake(what, 1000, slower=slower)
         return measurement_by_fake(what.query, what.path.stat().st_size, slower=slower)
 
-    def verify_all(
+    def verify_each(
         what: list[Query],
-        *,
-        device: DeviceInfo,
-        store: profiler.Store | None = None,
-        settings: profiler.VerifySettings | None = None,
+        usual: Usual,
+        settings: profiler.VerifySettings,
         progress: Progress | None = None,
+        *,
+        keep: Callable[[Measurement], object],
     ) -> list[Measurement]:
-        return [verify(one, device=device) for one in what]
+        found = [verify(one, device=usual.device) for one in what]
+        for one in found:
+            keep(one)
+        return found
 
     monkeypatch.setattr(profiler, "survey", survey)
     monkeypatch.setattr(profiler, "verify", verify)
     for name in ("profiler.verify", "profiler.repeat"):  # for ``verified`` and ``repeat``
-        monkeypatch.setattr(sys.modules[name], "verify_all", verify_all)
+        monkeypatch.setattr(sys.modules[name], "verify_each", verify_each)
     monkeypatch.setattr(sys.modules["profiler.repeat"], "survey", survey)
 
 
