@@ -34,7 +34,7 @@ class Behaviour:
     slow_runs: int = 0
     """The first runs of a session take four times as long."""
     second_s: float = 0.0
-    """Every second run, on average, computes for so long instead (seeded by the process)."""
+    """Every second run computes for so long instead."""
     load_bytes: int = 0
     """Memory that loading takes and keeps,"""
     grow_bytes: int = 0
@@ -109,7 +109,6 @@ class InferenceSession:
             sess_options.graph_optimization_level is GraphOptimizationLevel.ORT_DISABLE_ALL
         )
         self._runs = 0
-        self._rng = np.random.default_rng(os.getpid())
         _touched(self._behaviour.load_peak_bytes)
         self._held = [_touched(self._behaviour.load_bytes)]
 
@@ -152,7 +151,7 @@ class InferenceSession:
         if self._runs <= what.grow_runs:
             self._held.append(_touched(what.grow_bytes))
         factor = 4 if self._runs <= what.slow_runs else 1
-        second = what.second_s and self._rng.random() < 0.5
+        second = what.second_s and self._runs % 2 == 0
         if what.sleep_s:
             time.sleep(factor * what.sleep_s)
         _spin(factor * (what.second_s if second else what.spin_s))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from devices import machine_lock, scratch_directory
+from devices.lock_file import PLACE
 from fleetfit import SurroundingsError
 
 
@@ -42,6 +43,7 @@ def test_the_place_of_the_lock_is_the_machine_s(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     # Somebody may be measuring: the machine's lock itself is left alone.
+    monkeypatch.setattr("devices.lock.PLACE", PLACE)
     monkeypatch.setattr("devices.lock.open_lock", lambda _: os.open(own, os.O_RDWR | os.O_CREAT))
     monkeypatch.setattr("devices.lock.wait_for_trainings", lambda lock, timeout_s: None)
     with machine_lock("a survey") as lock:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from fleetfit import GpuUse, InputError, SurroundingsError
+from fleetfit import GpuUse, InputError, SurroundingsError, Window
 from profiler import frame
 from profiler.frames import COLUMNS
 from tests.profiler.stored import DEVICE, job, measured
@@ -24,6 +24,8 @@ FULL = measured(
     first_run_s=0.5,
     build_s=0.25,
     gpu=GpuUse(name="H200", energy_j=3.5),
+    windows=((Window(samples=700),),) * 2,
+    device_samples_s=((0.004,) * 700,) * 2,
 )
 
 
@@ -41,6 +43,9 @@ def test_a_row_says_what_the_measurement_says() -> None:
         "measured_at": FULL.measured_at, "processes": 2, "samples": 1400,
         "latency_p50_s": FULL.latency_p50_s, "latency_p50_lower_s": FULL.interval_s()[0],
         "latency_p50_upper_s": FULL.interval_s()[1], "latency_p90_s": FULL.latency_p90_s,
+        "calm_p50_s": FULL.calm_p50_s, "latency_p90_bound_s": FULL.bound_s(0.9), "lengths": None,
+        "mild_outliers": FULL.outliers[0], "severe_outliers": FULL.outliers[1],
+        "device_p50_s": 0.004,
         "latency_p99_s": FULL.latency_p99_s, "noise": FULL.noise,
         "throughput_per_s": FULL.throughput_per_s, "memory_bytes": 2**21,
         "memory_above_imports_bytes": 2**20, "file_bytes": 10, "load_s": 0.1, "import_s": 1.5,
@@ -55,7 +60,8 @@ def test_what_was_not_measured_is_missing() -> None:
     missing = {name for name in found.columns if found[name].isna().all()}
     assert missing == {
         "gpus", "driver", "model_sha256", "measured_at", "latency_p99_s", "memory_bytes",
-        "memory_above_imports_bytes", "import_s", "first_run_s", "build_s", "energy_j",
+        "memory_above_imports_bytes", "import_s", "first_run_s", "build_s", "energy_j", "lengths",
+        "calm_p50_s", "device_p50_s", "latency_p90_bound_s",
     }  # fmt: skip
     assert list(found["seed"]) == [0, 1]
 
