@@ -23,7 +23,7 @@ __all__ = [
 AT_MOST: Final = 5
 """Candidates that are measured before the verification gives up."""
 
-RESERVE: Final = 0.03
+RESERVE: Final = 0.05
 """Share of a limit on a time that a candidate leaves free by default: between its verification and
 that of the exported model lies a training, and a shared machine wanders by some percent."""
 

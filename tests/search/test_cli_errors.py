@@ -98,7 +98,7 @@ def test_a_budget_that_nothing_meets_names_the_nearest(
     before = contents(fitted.costs)
     said = refused(capsys, 3, *fitted.search("--budget", "latency_p50<=0.1us"))
     assert "the nearest is 2L" in said
-    assert "latency_p50<=0.000097ms, 3% in reserve, is asked" in said
+    assert "latency_p50<=0.000095ms, 5% in reserve, is asked" in said
     assert contents(fitted.costs) == before
     assert not fitted.out.exists()
 
