@@ -102,6 +102,7 @@ def benchmark_app(target: Target, model: Path, inputs: list[dict[str, Any]]) -> 
         sys.executable, "-c", "from openvino.tools.benchmark.main import main; main()",
         "-m", str(model), "-d", "CPU", "-api", "sync", "-hint", "none", "-t", "3",
         "-load_config", str(config), "-i", ",".join(paths),
+        "-inference_only", "False",  # else it runs the first input over and over
         "-report_type", "no_counters", "-json_stats", "-report_folder", str(place),
     ]  # fmt: skip
 

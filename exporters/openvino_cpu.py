@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 
 from exporters._file import existing, write_onnx
@@ -141,13 +143,21 @@ class _OpenVinoSession(Session):
 
     def run(self, inputs: Inputs) -> Outputs:
         self._rule.check(inputs)
+        request = self._request
         try:
-            result = self._request.infer(inputs, share_inputs=True)
+            # A tensor for each input and no dictionaries: infer(inputs) takes 0.1 ms longer.
+            for name, values in inputs.items():
+                request.set_tensor(name, self._tensor(values))
+            request.infer(share_outputs=True)
         except Exception as exc:  # as in load
             if "alloc" in str(exc).lower():
                 raise SurroundingsError("Memory must suffice to run the network.") from exc
             raise wrong_inputs(inputs, exc) from exc
-        return {name: result[i] for i, name in enumerate(self._outputs)}
+        return {n: request.get_output_tensor(i).data.copy() for i, n in enumerate(self._outputs)}
+
+    @staticmethod
+    def _tensor(values: npt.NDArray[np.int64]) -> Any:
+        return _library().Tensor(np.ascontiguousarray(values), shared_memory=True)
 
 
 _READ = (

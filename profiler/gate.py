@@ -10,7 +10,7 @@ from profiler.usual import Usual
 
 __all__ = ["Gate"]
 
-_FIRST_READINGS: Final = 5
+_FIRST_READINGS: Final = 3
 
 
 class Gate:

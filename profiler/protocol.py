@@ -37,7 +37,7 @@ class DisturbanceLimits:
     """The reference network is off by more from its usual level (relative)."""
     clock_share: float = 0.75
     """A GPU's clock is below this share of its default clock."""
-    least_references: int = 5
+    least_references: int = 3
     """A usual level is the median of at least so many earlier readings."""
     windows: float = 0.25
     """A process with a larger share of tagged windows is disturbed."""
