@@ -22,7 +22,7 @@ def write_onnx(
     check_shapes(model, target, workload)
     data = model_bytes(model)
     path = directory / "model.onnx"
-    write_bytes(path, data)
+    write_bytes(path, data, flush=False)  # it can be built again
     return Artifact(
         target=target,
         workload=workload,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,9 @@ class _OpenVinoSession(Session):
         where = ["framework", LONGEST]
         longest = str(model.get_rt_info(where).value) if model.has_rt_info(where) else None
         self._rule = InputRule.of(path, inputs, longest)
+        self._lock = threading.Lock()  # one request
+        self._own: dict[str, npt.NDArray[np.int64]] = {}
+        self._filled: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -143,21 +147,27 @@ class _OpenVinoSession(Session):
 
     def run(self, inputs: Inputs) -> Outputs:
         self._rule.check(inputs)
-        request = self._request
-        try:
-            # A tensor for each input and no dictionaries: infer(inputs) takes 0.1 ms longer.
-            for name, values in inputs.items():
-                request.set_tensor(name, self._tensor(values))
-            request.infer(share_outputs=True)
-        except Exception as exc:  # as in load
-            if "alloc" in str(exc).lower():
-                raise SurroundingsError("Memory must suffice to run the network.") from exc
-            raise wrong_inputs(inputs, exc) from exc
-        return {n: request.get_output_tensor(i).data.copy() for i, n in enumerate(self._outputs)}
+        with self._lock:
+            try:
+                self._fill(inputs)
+                found = self._request.infer()  # copies the outputs
+            except Exception as exc:  # as in load
+                if "alloc" in str(exc).lower():
+                    raise SurroundingsError("Memory must suffice to run the network.") from exc
+                raise wrong_inputs(inputs, exc) from exc
+            return dict(zip(self._outputs, found.to_tuple(), strict=True))
 
-    @staticmethod
-    def _tensor(values: npt.NDArray[np.int64]) -> Any:
-        return _library().Tensor(np.ascontiguousarray(values), shared_memory=True)
+    def _fill(self, inputs: Inputs) -> None:
+        """Copy into the request's own tensors: handing over new ones takes 0.1 ms a run."""
+        shape = inputs["input_ids"].shape
+        if shape != self._filled:
+            tensors = {name: _library().Tensor(np.int64, shape) for name in inputs}
+            for name, tensor in tensors.items():
+                self._request.set_tensor(name, tensor)
+            self._own = {name: tensor.data for name, tensor in tensors.items()}
+            self._filled = shape
+        for name, values in inputs.items():
+            self._own[name][:] = values
 
 
 _READ = (

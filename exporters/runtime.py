@@ -201,13 +201,19 @@ class InputRule:
         return cls(shape=shape, longest=int(longest) if longest else None)
 
     def check(self, inputs: Inputs) -> None:
-        """Raise InputError unless names, types and shapes fit; takes microseconds."""
-        shapes = {array.shape for array in inputs.values()}
-        if inputs.keys() != _NAMES or len(shapes) != 1:
-            raise wrong_inputs(inputs, f"names {', '.join(INPUTS)}, all of one shape")
-        (shape,) = shapes
-        if len(shape) != 2 or any(array.dtype != np.int64 for array in inputs.values()):
-            raise wrong_inputs(inputs, "int64, batch x seq")
+        """Raise InputError unless names, types and shapes fit.
+
+        One pass and no copies: it is part of every run, with caches that the network has filled.
+        """
+        shape: tuple[int, ...] | None = None
+        for name, array in inputs.items():
+            if name not in _NAMES or shape not in (None, array.shape):
+                raise _misnamed(inputs)
+            if array.dtype != np.int64 or array.ndim != 2:
+                raise wrong_inputs(inputs, "int64, batch x seq")
+            shape = array.shape
+        if shape is None or len(inputs) != len(_NAMES):
+            raise _misnamed(inputs)
         if self.shape is not None and shape != self.shape:
             raise wrong_inputs(inputs, f"the fixed shape {self.shape}")
         if 0 in shape or (self.longest is not None and shape[1] > self.longest):
@@ -215,6 +221,10 @@ class InputRule:
 
 
 _NAMES = set(INPUTS)
+
+
+def _misnamed(inputs: Inputs) -> InputError:
+    return wrong_inputs(inputs, f"names {', '.join(INPUTS)}, all of one shape")
 
 
 def wrong_inputs(inputs: Inputs, wanted: object) -> InputError:

@@ -14,8 +14,12 @@ from fleetfit.errors import InputError, SurroundingsError
 __all__ = ["check_new", "new_directory", "read_text", "sha256_of", "write_bytes", "write_text"]
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` atomically; raises SurroundingsError where the disk refuses."""
+def write_bytes(path: Path, data: bytes, *, flush: bool = True) -> None:
+    """Write ``data`` to ``path`` atomically; raises SurroundingsError where the disk refuses.
+
+    Without ``flush`` it is whole after a crash of the process, but not after one of the machine:
+    for files that end with the process anyway.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -25,7 +29,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
         Path(name).chmod(0o666 & ~mask)

@@ -45,7 +45,7 @@ def expected_outputs(query: Query, artifact: Artifact, directory: Path, *, seed:
         arrays = plain_session(artifact.path).run(inputs)
         data = io.BytesIO()
         np.savez(data, **{_INPUT + k: v for k, v in inputs.items()}, **arrays)  # type: ignore[arg-type]
-        write_bytes(path, data.getvalue())
+        write_bytes(path, data.getvalue(), flush=False)
     return path
 
 

@@ -1,10 +1,11 @@
 """The two measuring protocols, with the meaning of every constant that can be chosen.
 
 History: survey 2 made four short visits of two longer ones; survey 3 compares outputs before it
-times and sets aside visits that other processes or the hypervisor disturbed; verify 2 looks at the
-machine before and in every process, times the reference network beside the samples, adds processes
-until they agree, and takes memory from three children. Measurements of different versions are
-different jobs and never mix.
+times and sets aside visits that other processes or the hypervisor disturbed; survey 4 keeps
+networks loaded between visits where memory allows; verify 2 looks at the machine before and in
+every process, times the reference network beside the samples, adds processes until they agree, and
+takes memory from three children. Measurements of different versions are different jobs and never
+mix.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class DisturbanceLimits:
 class SurveyProtocol:
     """Many configurations, quickly: the data that predictors learn from."""
 
-    version: int = 3
+    version: int = 4
     warmup_runs: int = 10
     """At least this many runs before any sample is kept,"""
     warmup_s: float = 0.1
@@ -73,6 +74,9 @@ class SurveyProtocol:
     """Distinct inputs used in rotation."""
     visits: int = 4
     """Visits of a configuration, in different passes of random order."""
+    keep_share: float = 0.25
+    """Networks stay loaded between visits up to this share of the machine's memory, all targets
+    together; the others are loaded at each visit."""
     extra_visits: int = 2
     """At most this many more, after disturbances and disagreements together."""
     agreement: float = 0.08
@@ -97,7 +101,9 @@ class SurveyProtocol:
 
     def __post_init__(self) -> None:
         """Counts and times are above 0."""
-        _check(self, zero_allowed=("extra_visits", "warmup_s", "wait_s", "wait_all_s"))
+        _check(
+            self, zero_allowed=("extra_visits", "keep_share", "warmup_s", "wait_s", "wait_all_s")
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -49,6 +49,8 @@ class SurveyRequest:
     """Where the artefact stands or is to be built."""
     seed: int
     protocol: SurveyProtocol
+    keep_bytes: int = 0
+    """The child keeps what it loads as long as its resident memory is not above this."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

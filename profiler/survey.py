@@ -86,7 +86,9 @@ def survey(
     with (
         machine_lock("a survey", timeout_s=settings.lock_wait_s) as lock,
         scratch_directory(lock) as scratch,
-        contextlib.closing(WorkerBench(scratch, settings.protocol)) as bench,
+        contextlib.closing(
+            WorkerBench(scratch, settings.protocol, keep_bytes=_kept(queries, device, settings))
+        ) as bench,
     ):
         return look_up().run(bench, progress)  # another survey may have ended since
 
@@ -282,6 +284,12 @@ class Survey:
             protocol_version=protocol.version,
             seed=self._settings.seed,
         )
+
+
+def _kept(queries: Sequence[Query], device: DeviceInfo, settings: SurveySettings) -> int:
+    """Memory in which the child of one target may keep networks loaded."""
+    targets = len({query.target.id for query in queries})
+    return int(settings.protocol.keep_share * device.memory_bytes / targets)
 
 
 def _shuffled(entries: list[Entry], rng: np.random.Generator, last: str) -> list[Entry]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from devices import HealthMeter
 from devices.child import serve
 from fleetfit import from_json
 from fleetfit.statistics import percentile
-from profiler.artifacts import built, load_timed, ready_inputs
+from profiler.artifacts import Built, built, load_timed, ready_inputs
 from profiler.outputs import expected_outputs
 from profiler.reference import reference_query
 from profiler.requests import BuildRequest, Prepared, SurveyRequest
@@ -19,13 +22,25 @@ from profiler.visit import Visit
 __all__ = ["SurveyChild"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ready:
+    """A loaded network whose outputs are right."""
+
+    found: Built
+    properties: dict[str, str]
+    loop: TimingLoop
+    load_s: float
+    first_run_s: float
+
+
 class SurveyChild:
-    """Answers survey requests; keeps the reference network loaded."""
+    """Answers survey requests of one target; keeps networks loaded while memory allows."""
 
     def __init__(self) -> None:
         """Nothing is loaded yet."""
         self._health = HealthMeter()
-        self._loop: TimingLoop | None = None  # of the reference network; a child has one target
+        self._kept: dict[tuple[str, int], _Ready] = {}
+        self._reference: TimingLoop | None = None
 
     def handle(self, data: Any) -> object:
         """Answer one request."""
@@ -33,49 +48,62 @@ class SurveyChild:
             return _prepare(from_json(BuildRequest, data))
         request = from_json(SurveyRequest, data)
         if request.kind == "reference":
-            return self._reference(request)
+            return self._time_reference(request)
         return self._visit(request)
 
     def _visit(self, request: SurveyRequest) -> Visit:
-        protocol, query, seed = request.protocol, request.query, request.seed
-        directory = Path(request.directory)
-        found = built(query, directory, seed=seed)
-        expected = expected_outputs(query, found.artifact, directory, seed=seed)
-        loaded = load_timed(found.artifact)
-        inputs, first_run_s = ready_inputs(
-            loaded.session, query, seed=seed, count=protocol.inputs, expected=expected
-        )
-        loop = TimingLoop(loaded.session.run, inputs)
+        protocol, ready = request.protocol, self._ready(request)
         with quiet_gc():
             self._health.read()
-            loop.sample(seconds=protocol.warmup_s, runs=protocol.warmup_runs)
-            samples = loop.sample(seconds=protocol.sample_s, runs=protocol.min_samples)
+            ready.loop.sample(seconds=protocol.warmup_s, runs=protocol.warmup_runs)
+            samples = ready.loop.sample(seconds=protocol.sample_s, runs=protocol.min_samples)
         return Visit(
             samples_s=samples,
-            load_s=loaded.load_s,
-            first_run_s=first_run_s,
-            build_s=found.build_s,
-            file_bytes=found.artifact.file_bytes,
+            load_s=ready.load_s,
+            first_run_s=ready.first_run_s,
+            build_s=ready.found.build_s,
+            file_bytes=ready.found.artifact.file_bytes,
             health=self._health.read(),
-            properties=loaded.session.properties,
+            properties=ready.properties,
         )
 
-    def _reference(self, request: SurveyRequest) -> float:
-        query, protocol = request.query, request.protocol
-        if self._loop is None:
-            directory = Path(request.directory)
-            artifact = built(query, directory, seed=0).artifact
-            expected = expected_outputs(query, artifact, directory, seed=0)
-            session = load_timed(artifact).session
-            inputs, _ = ready_inputs(
-                session, query, seed=0, count=protocol.inputs, expected=expected
-            )
-            self._loop = TimingLoop(session.run, inputs)
-        loop = self._loop
+    def _ready(self, request: SurveyRequest) -> _Ready:
+        """Loaded now, or at an earlier visit and kept."""
+        key = (request.query.id, request.seed)
+        if key in self._kept:
+            return self._kept[key]
+        ready = _loaded(request)
+        if psutil.Process().memory_info().rss <= request.keep_bytes:
+            self._kept[key] = ready
+        return ready
+
+    def _time_reference(self, request: SurveyRequest) -> float:
+        protocol = request.protocol
+        if self._reference is None:
+            self._reference = _loaded(request).loop
+        loop = self._reference
         with quiet_gc():
             loop.sample(seconds=protocol.warmup_s / 2, runs=protocol.warmup_runs)
             samples = loop.sample(seconds=protocol.reference_s, runs=protocol.min_samples)
         return percentile(samples, 0.5)
+
+
+def _loaded(request: SurveyRequest) -> _Ready:
+    """Build what is missing, load it, and compare its outputs."""
+    query, seed, directory = request.query, request.seed, Path(request.directory)
+    found = built(query, directory, seed=seed)
+    expected = expected_outputs(query, found.artifact, directory, seed=seed)
+    loaded = load_timed(found.artifact)
+    inputs, first_run_s = ready_inputs(
+        loaded.session, query, seed=seed, count=request.protocol.inputs, expected=expected
+    )
+    return _Ready(
+        found=found,
+        properties=loaded.session.properties,
+        loop=TimingLoop(loaded.session.run, inputs),
+        load_s=loaded.load_s,
+        first_run_s=first_run_s,
+    )
 
 
 def _prepare(request: BuildRequest) -> Prepared:

@@ -29,10 +29,19 @@ class WorkerBench(Bench):
     """Measures in children of ``module``; at most one of them works at a time."""
 
     def __init__(
-        self, scratch: Path, protocol: SurveyProtocol, *, module: str = "profiler.survey_child"
+        self,
+        scratch: Path,
+        protocol: SurveyProtocol,
+        *,
+        keep_bytes: int = 0,
+        module: str = "profiler.survey_child",
     ) -> None:
-        """``scratch`` holds artefacts and is the caller's to remove."""
+        """``scratch`` holds artefacts and is the caller's to remove.
+
+        ``keep_bytes``: resident memory of each child up to which it keeps networks loaded.
+        """
         self._scratch, self._protocol, self._module = scratch, protocol, module
+        self._keep_bytes = keep_bytes
         self._calm = Calm(
             protocol.limits,
             cores=machine_cores(),
@@ -88,7 +97,12 @@ class WorkerBench(Bench):
         self, kind: Literal["visit", "reference"], query: Query, place: Path, seed: int
     ) -> SurveyRequest:
         return SurveyRequest(
-            kind=kind, query=query, directory=str(place), seed=seed, protocol=self._protocol
+            kind=kind,
+            query=query,
+            directory=str(place),
+            seed=seed,
+            protocol=self._protocol,
+            keep_bytes=self._keep_bytes,
         )
 
     def _ask(self, request: BuildRequest | SurveyRequest) -> Any:

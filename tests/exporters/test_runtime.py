@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -94,13 +95,33 @@ def test_a_dynamic_session_takes_every_shape(
     mixed: Architecture,
     tmp_path: Path,
 ) -> None:
-    session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+    artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
+    session = any_runtime.load(artifact)
     assert session.shape is None
-    for batch, seq in ((1, 1), (3, 40), (2, 5)):
+    for batch, seq in ((1, 1), (3, 40), (2, 5), (3, 40)):
         (inputs,) = make_inputs(
             mixed.embedding, Workload(batch=batch, seq_len=seq), seed=0, count=1
         )
-        assert session.run(inputs)["logits"].shape == (batch, 5)
+        found = session.run(inputs)["logits"]
+        assert found.shape == (batch, 5)
+        fresh = any_runtime.load(artifact).run(inputs)["logits"]
+        np.testing.assert_allclose(found, fresh, atol=1e-6)
+
+
+def test_a_session_serves_threads_at_once(
+    any_runtime: Runtime,
+    target: Target,
+    model: onnx.ModelProto,
+    mixed: Architecture,
+    tmp_path: Path,
+) -> None:
+    session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+    asked = make_inputs(mixed.embedding, WORKLOAD, seed=0, count=8)
+    alone = [session.run(inputs)["logits"] for inputs in asked]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(session.run, [asked[k % 8] for k in range(400)]))
+    for k, found in enumerate(together):
+        np.testing.assert_allclose(found["logits"], alone[k % 8], atol=1e-6)
 
 
 def test_a_fixed_session_takes_its_shape_only(

@@ -1,0 +1,81 @@
+"""The child of a survey, in this process: which visits load a network."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fleetfit import dumps, from_json
+from profiler.artifacts import load_timed
+from profiler.requests import SurveyRequest
+from profiler.survey_child import SurveyChild
+from profiler.visit import Visit
+from tests.profiler import surveying
+
+ROOMY = 1 << 40
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Paths of the artefacts that were loaded."""
+    found: list[str] = []
+
+    def noted(artifact: Any) -> Any:
+        found.append(artifact.path)
+        return load_timed(artifact)
+
+    monkeypatch.setattr("profiler.survey_child.load_timed", noted)
+    return found
+
+
+def request(place: Path, **changes: Any) -> SurveyRequest:
+    query = surveying.queries(2)[changes.pop("number", 0)]
+    whole = SurveyRequest(
+        kind="visit", query=query, directory=str(place / query.id), seed=0,
+        protocol=surveying.FAST.protocol,
+    )  # fmt: skip
+    return dataclasses.replace(whole, **changes)
+
+
+def answered(child: SurveyChild, asked: SurveyRequest) -> Visit:
+    return from_json(Visit, json.loads(dumps(child.handle(json.loads(dumps(asked))))))
+
+
+@pytest.mark.parametrize(("keep_bytes", "loaded"), [(ROOMY, 1), (0, 3)])
+def test_networks_stay_loaded_while_memory_allows(
+    loads: list[str], tmp_path: Path, keep_bytes: int, loaded: int
+) -> None:
+    child = SurveyChild()
+    asked = request(tmp_path, keep_bytes=keep_bytes)
+    visits = [answered(child, asked) for _ in range(3)]
+    assert len(loads) == loaded
+    assert all(len(v.samples_s) >= asked.protocol.min_samples for v in visits)
+    assert len({v.load_s for v in visits}) == loaded  # that of the load which served the visit
+
+
+def test_other_weights_are_another_network(loads: list[str], tmp_path: Path) -> None:
+    child = SurveyChild()
+    for seed, number in ((0, 0), (1, 0), (0, 1), (1, 0)):
+        answered(child, request(tmp_path, seed=seed, number=number, keep_bytes=ROOMY))
+    assert len(loads) == len(set(loads)) == 3
+
+
+def test_what_is_over_the_limit_does_not_stay(
+    loads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child, resident = SurveyChild(), [10, 30, 30]
+
+    class Process:
+        def memory_info(self) -> Any:
+            return type("info", (), {"rss": resident.pop(0)})
+
+    monkeypatch.setattr(psutil, "Process", Process)
+    first, second = (request(tmp_path, number=n, keep_bytes=20) for n in (0, 1))
+    for asked in (first, second, first, second):
+        answered(child, asked)
+    assert [loads.count(path) for path in dict.fromkeys(loads)] == [1, 2]
