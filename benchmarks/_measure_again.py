@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from devices import describe
 from exporters import all_targets
 from fleetfit import DeviceInfo, Measurement, Query, Workload
 from fleetfit.statistics import percentile
 from profiler import Store, SurveySettings, VerifySettings, plan, survey, verify_all
+from profiler.repeat import copy_references
 from supernet.spaces import read_config
 
 CONFIGURATIONS: Final = 20
@@ -25,6 +27,7 @@ APART_S: Final = 600.0
 OFF: Final = 0.05
 """A row that is off by more must be flagged."""
 Measure = Callable[[], list[Measurement]]
+Times = npt.NDArray[np.float64]
 
 
 def figures(args: argparse.Namespace) -> dict[str, object]:
@@ -42,7 +45,7 @@ def figures(args: argparse.Namespace) -> dict[str, object]:
             "verify": lambda: verify_all(
                 queries, device=device, store=usual, settings=VerifySettings(memory=False)
             ),
-            "survey": lambda: surveyed(queries, device),
+            "survey": lambda: surveyed(queries, device, usual),
         }
         found: dict[str, object] = {"configurations": len(queries)}
         began: dict[str, float] = {}
@@ -60,9 +63,10 @@ def figures(args: argparse.Namespace) -> dict[str, object]:
     return found
 
 
-def surveyed(queries: Sequence[Query], device: DeviceInfo) -> list[Measurement]:
-    """A survey that knows of no other: a store of its own."""
+def surveyed(queries: Sequence[Query], device: DeviceInfo, usual: Store) -> list[Measurement]:
+    """A survey that knows of no other but how fast the machine usually is."""
     with tempfile.TemporaryDirectory() as folder, Store(f"sqlite:///{Path(folder)}/s.db") as store:
+        copy_references(queries, device, usual, store)
         return survey(queries, store=store, device=device, settings=SurveySettings())
 
 
@@ -85,11 +89,21 @@ def compared(
     return {
         f"aa_{name}": round(float(np.median(again)), 4),
         f"aa_{name}_p95": round(percentile(again.tolist(), 0.95), 4),
+        f"aa_{name}_beyond_shift": round(beyond_shift(first, a, b), 4),
         f"aa_{name}_flagged": sum(m.status != "ok" for m in (*first, *second)),
         f"disturbed_{name}_p95": round(percentile(hit.tolist(), 0.95), 4),
         f"disturbed_{name}_flagged": sum(flagged),
         "disturbed_unflagged" if name == "verify" else "disturbed_survey_unflagged": int(unflagged),
     }
+
+
+def beyond_shift(rows: Sequence[Measurement], a: Times, b: Times) -> float:
+    """Median difference once the shift that all networks of a target share is taken out."""
+    logs = np.log(b / a)
+    names = np.array([str(m.job.query.target) for m in rows])
+    for name in np.unique(names):
+        logs[names == name] -= np.median(logs[names == name])
+    return float(np.median(np.abs(logs)))
 
 
 def disturbed(measure: Measure, lasts_s: float) -> list[Measurement]:
@@ -98,7 +112,10 @@ def disturbed(measure: Measure, lasts_s: float) -> list[Measurement]:
     timer = threading.Timer(lasts_s / 3, burner.start)
     timer.start()
     try:
-        return measure()
+        found = measure()
+        if burner.exitcode != 0:
+            raise SystemExit("The neighbour must burn to its end within a run, but did not.")
+        return found
     finally:
         timer.cancel()
         timer.join()

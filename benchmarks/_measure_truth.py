@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from devices import describe
-from fleetfit import FleetfitError, Measurement, Query, Target, Workload
+from fleetfit import FleetfitError, Measurement, Query, RuntimeMissing, Target, Workload
 from profiler import VerifyProtocol, VerifySettings, verify
 from profiler.standin import Behaviour, install
 from supernet.spaces import read_config
@@ -78,7 +78,12 @@ def figures(args: argparse.Namespace) -> dict[str, object]:
     missed += [
         name for name, behaviour in REFUSED.items() if not is_refused(query, name, behaviour)
     ]
-    if measured(query, BIMODAL, memory=False).status == "ok":
+    if not is_missing_told(query):
+        missed.append("a runtime that is not installed")
+    # A minute that is disturbed too must not pass for having seen it.
+    if not {"capped", "disagreeing", "unsettled"} & set(
+        measured(query, BIMODAL, memory=False).flags
+    ):
         missed.append("bimodal")
     if empty >= block.nbytes:
         missed.append("memory of the parent")
@@ -88,7 +93,7 @@ def figures(args: argparse.Namespace) -> dict[str, object]:
         "centre_errors": {k: round(v, 4) for k, v in errors.items()},
         "memory_error": round(max(map(abs, grown.values())), 4),
         "memory_errors": {k: round(v, 4) for k, v in grown.items()},
-        "traps": len(REFUSED) + 3,
+        "traps": len(REFUSED) + 4,
         "traps_missed": len(missed),
     }
 
@@ -99,6 +104,18 @@ def is_refused(query: Query, words: str, behaviour: Behaviour) -> bool:
     except FleetfitError as exc:
         said("refused", str(exc))
         return words in str(exc)
+    return False
+
+
+def is_missing_told(query: Query) -> bool:
+    """Whether a runtime that cannot be imported is an error that says so."""
+    with tempfile.TemporaryDirectory() as place, path_first(place):
+        (Path(place) / "onnxruntime.py").write_text("raise ImportError('not installed')\n")
+        try:
+            verify(query, device=describe(), settings=VerifySettings(memory=False))
+        except RuntimeMissing as exc:
+            said("refused", str(exc))
+            return "must be installed" in str(exc)
     return False
 
 

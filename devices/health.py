@@ -22,7 +22,7 @@ class HealthMeter:
         self._proc = proc
         self._window = WindowMeter(proc=proc)
 
-    def read(self, *, reference_s: float | None = None) -> Health:
+    def read(self) -> Health:
         """Health now; a value the system does not give is None."""
         window = self._window.read()
         return Health(
@@ -30,7 +30,6 @@ class HealthMeter:
             steal=window.steal,
             pressure=parse_pressure(read_or_empty(self._proc / "pressure" / "cpu")),
             other_load=window.other_load,
-            reference_s=reference_s,
         )
 
     def _load(self) -> float | None:

@@ -34,11 +34,32 @@ _SET: Final = {
     "PYTHONUNBUFFERED": "1",
 }
 _CLOSE_S: Final = 5.0
+_AGAIN: Final = "try again, or leave this target out."
+_OUT_OF_MEMORY: Final = "memory may have run out: free some, or take a smaller network."
 
 
 def _environment() -> dict[str, str]:
     """The whitelisted part of ours and our own settings."""
     return {k: os.environ[k] for k in _PASSED if k in os.environ} | _SET
+
+
+def _started(
+    script: bool, module: str | Path, log: IO[bytes], write_end: int
+) -> subprocess.Popen[bytes]:
+    """The process; the end of the pipe that it writes to is closed here."""
+    settings = {RESULT_FD: str(write_end), PARENT: str(os.getpid())}
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P" if script else "-m", str(module)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=_environment() | settings,
+            pass_fds=(write_end,),
+            start_new_session=True,
+        )
+    finally:
+        os.close(write_end)
 
 
 class Worker:
@@ -57,33 +78,28 @@ class Worker:
         """Start the child; raises SurroundingsError where the system refuses."""
         script = isinstance(module, Path)
         self.module = module.name if isinstance(module, Path) else module
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill
-        self._result, write_end = os.pipe()
-        settings = {RESULT_FD: str(write_end), PARENT: str(os.getpid())}
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P" if script else "-m", str(module)],
-                stdin=subprocess.PIPE,
-                stdout=self._log,
-                stderr=self._log,
-                env=_environment() | settings,
-                pass_fds=(write_end,),
-                start_new_session=True,
-            )
-        except OSError as exc:
-            os.close(self._result)
-            self._log.close()
-            raise SurroundingsError(
-                f"The child process {module} must start, but the system says: {exc.strerror}; "
-                "free memory or processes and try again."
-            ) from exc
-        finally:
-            os.close(write_end)
+        with contextlib.ExitStack() as opened:
+            try:
+                self._log: IO[bytes] = opened.enter_context(tempfile.TemporaryFile())
+                self._result, write_end = os.pipe()
+                opened.callback(os.close, self._result)
+                self._process = _started(script, module, self._log, write_end)
+            except OSError as exc:
+                raise SurroundingsError(
+                    f"The child process {module} must start, but the system says: "
+                    f"{exc.strerror or exc}; free memory, processes or disk space and try again."
+                ) from exc
+            opened.pop_all()  # closed by kill
         assert self._process.stdin is not None
         self._stdin = self._process.stdin
         os.set_blocking(self._stdin.fileno(), False)
         os.set_blocking(self._result, False)
         self._open = True
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it answers no more: after ``close``, a crash, a timeout or garbage."""
+        return not self._open
 
     @property
     def pid(self) -> int:
@@ -97,13 +113,17 @@ class Worker:
         a timeout, garbage or any other exception in the child.
         """
         if not self._open:
-            raise SurroundingsError(f"The child {self.module} must be running, but it has ended.")
+            raise SurroundingsError(
+                f"The child {self.module} must be running, but it has ended; start another."
+            )
+        self._log.truncate(0)  # what it printed for earlier requests
+        self._log.seek(0)
         try:
             line = self._exchange(dumps(job).encode() + b"\n", time.monotonic() + timeout_s)
         except TimeoutError:
             self.kill()
             raise SurroundingsError(
-                f"The child {self.module} must answer within {timeout_s:g} s, but did not and was "
+                f"The child {self.module} must answer within {timeout_s:.3g} s, but did not and was "
                 "stopped; try again on a quieter machine or leave this target out."
             ) from None
         except BaseException:
@@ -158,9 +178,6 @@ class Worker:
             selector.register(self._stdin, selectors.EVENT_WRITE)
             while not received.endswith(b"\n"):
                 ready = selector.select(max(0.0, deadline - time.monotonic()))
-                # A child that streams something without end is late too.
-                if time.monotonic() >= deadline:
-                    raise TimeoutError
                 for key, _ in ready:
                     if key.fileobj is self._stdin:
                         data = data[self._write(data) :]
@@ -171,6 +188,10 @@ class Worker:
                         if not chunk:
                             raise self._crash()
                         received += chunk
+                # After the reading: an answer that came while this process was stopped is one. A
+                # child that streams something without end is late too.
+                if not received.endswith(b"\n") and time.monotonic() >= deadline:
+                    raise TimeoutError
         return received
 
     def _write(self, data: bytes) -> int:
@@ -188,13 +209,20 @@ class Worker:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         except subprocess.TimeoutExpired:
             how = "its result pipe closed"
-        self._log.seek(0)
-        lines = self._log.read()[-2000:].decode(errors="replace").split("\n")
-        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        said = self._last_line()
+        advice = _OUT_OF_MEMORY if how == "signal SIGKILL" else _AGAIN
         return SurroundingsError(
             f"The child {self.module} must answer, but it ended with {how}"
-            + (f", saying last: {said[:300]!r}." if said else ".")
+            + (f", saying last: {said[:300]!r}; " if said else "; ")
+            + advice
         )
+
+    def _last_line(self) -> str:
+        """What the child printed last; "" where it printed nothing."""
+        end = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, end - 2000))
+        lines = self._log.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def _read(self, line: bytes) -> Any:
         try:
@@ -206,9 +234,12 @@ class Worker:
             self.kill()
             raise SurroundingsError(
                 f"The child {self.module} must answer in JSON, but sent {line[:60]!r}; "
-                "it was stopped."
+                f"it was stopped; {_AGAIN}"
             ) from None
         known = getattr(fleetfit.errors, str(name), None)
         if isinstance(known, type) and issubclass(known, FleetfitError):
             raise known(message)
-        raise SurroundingsError(f"The child {self.module} must answer, but failed: {message}")
+        said = message.rstrip(".")
+        raise SurroundingsError(
+            f"The child {self.module} must answer, but failed: {said}; {_AGAIN}"
+        )

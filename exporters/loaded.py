@@ -16,7 +16,7 @@ __all__ = ["LoadedBundle"]
 
 
 class LoadedBundle:
-    """A verified bundle, loaded. Not shared between threads.
+    """A verified bundle, loaded; threads may share it.
 
     Texts run in groups of the workload's batch, each padded to its longest text (to the
     workload's length, and the last group to the whole batch, where shapes are fixed). An empty

@@ -161,6 +161,7 @@ class _OpenVinoSession(Session):
         """Copy into the request's own tensors: handing over new ones takes 0.1 ms a run."""
         shape = inputs["input_ids"].shape
         if shape != self._filled:
+            self._filled = ()  # should one of the tensors be refused
             tensors = {name: _library().Tensor(np.int64, shape) for name in inputs}
             for name, tensor in tensors.items():
                 self._request.set_tensor(name, tensor)

@@ -44,7 +44,7 @@ class Artifact:
 
 
 class Session(abc.ABC):
-    """A loaded network. Not shared between threads."""
+    """A loaded network; threads may share it."""
 
     @property
     @abc.abstractmethod
@@ -99,7 +99,7 @@ class Runtime(abc.ABC):
     def build(
         self, model: onnx.ModelProto, target: Target, workload: Workload, directory: Path
     ) -> Artifact:
-        """Write the artefact into ``directory``.
+        """Write the artefact into ``directory``; it is not flushed, for it can be built again.
 
         Raises InputError where the target is not this runtime's or the model's shapes are not
         those of target and workload, SurroundingsError where the disk refuses.

@@ -41,9 +41,9 @@ def write_bytes(path: Path, data: bytes, *, flush: bool = True) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 ``text`` to ``path`` atomically."""
-    write_bytes(path, text.encode())
+def write_text(path: Path, text: str, *, flush: bool = True) -> None:
+    """Write UTF-8 ``text`` to ``path`` as ``write_bytes`` does."""
+    write_bytes(path, text.encode(), flush=flush)
 
 
 def check_new(path: Path) -> None:

@@ -10,6 +10,8 @@ from fleetfit.statistics import relative_noise
 
 __all__ = ["CostMetric", "noise_of", "value_of"]
 
+_NOISY = 0.10
+"""What the machine may be off by before the reference tells (``DisturbanceLimits.reference``)."""
 CostMetric = Literal["latency_p50", "latency_p90", "memory"]
 
 
@@ -25,10 +27,12 @@ def value_of(measurement: Measurement, metric: CostMetric) -> float | None:
 def noise_of(measurement: Measurement, metric: CostMetric) -> float | None:
     """Relative standard error of the value; infinite for a latency that never became stable.
 
-    None for peak memory: in a survey it comes from one child, so its noise is not known.
+    At least ``_NOISY`` for a noisy one: where a disturbance lasted, its visits agree and are all
+    wrong. None for peak memory: in a survey it comes from one child, so its noise is not known.
     """
     if metric == "memory":
         return None
     if measurement.status == "unstable":
         return math.inf
-    return relative_noise(measurement.samples_s, 0.9 if metric == "latency_p90" else 0.5)
+    found = relative_noise(measurement.samples_s, 0.9 if metric == "latency_p90" else 0.5)
+    return max(found, _NOISY) if measurement.status == "noisy" else found

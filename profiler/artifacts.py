@@ -51,7 +51,7 @@ def built(query: Query, directory: Path, *, seed: int) -> Built:
     start = time.perf_counter()
     artifact = adapter.build(model, target, workload, place)
     found = Built(artifact=artifact, build_s=time.perf_counter() - start)
-    write_text(record, dumps(found))
+    write_text(record, dumps(found), flush=False)
     return found
 
 

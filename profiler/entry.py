@@ -21,6 +21,8 @@ class Entry:
     visits: dict[int, Visit] = field(default_factory=dict)
     """Number in the store to visit, in order."""
     verdicts: dict[int, Verdict] = field(default_factory=dict)
+    _latencies_s: dict[int, float] = field(default_factory=dict)
+    """By number, as far as they were asked for: each is a median over many samples."""
 
     def wants_visit(self, protocol: SurveyProtocol) -> bool:
         """Whether one more visit is to be made; a pending one counts as good until judged."""
@@ -40,7 +42,11 @@ class Entry:
         return good, () if agree else ("disagreeing",)
 
     def _latencies(self, *verdicts: Verdict) -> list[float]:
-        return [v.latency_s for n, v in self.visits.items() if self.verdicts[n] in verdicts]
+        known = self._latencies_s
+        for number, visit in self.visits.items():
+            if number not in known:
+                known[number] = visit.latency_s
+        return [known[n] for n in self.visits if self.verdicts[n] in verdicts]
 
 
 def _agree(latencies_s: list[float], protocol: SurveyProtocol) -> bool:

@@ -32,13 +32,26 @@ class Gate:
         usual_s = self._usual.level_s(target)
         for _ in range(2):
             reading = self._read(target)
-            if usual_s is None or abs(reading / usual_s - 1) <= self._limit:
+            if usual_s is None or self._is_usual(reading, usual_s):
                 return True
         return False
+
+    def wait(self, target: Target, at_most_s: float) -> None:
+        """Return once the reference is as fast as usual again, or after ``at_most_s``.
+
+        What is read meanwhile is not remembered: waiting must not make a slow minute the usual.
+        """
+        usual_s, end = self._usual.level_s(target), self._bench.now_s() + at_most_s
+        while usual_s is not None and self._bench.now_s() < end:
+            if self._is_usual(self._bench.reference(target), usual_s):
+                return
 
     def latest_s(self, target: Target) -> float:
         """The last reading, seconds."""
         return self._latest[target.id]
+
+    def _is_usual(self, reading_s: float, usual_s: float) -> bool:
+        return abs(reading_s / usual_s - 1) <= self._limit
 
     def _read(self, target: Target) -> float:
         # Every reading is remembered: after a lasting change the usual level follows.

@@ -43,7 +43,7 @@ def memory_job(query: Query, artifact: Artifact, *, scratch: Path, seed: int) ->
     path = scratch / "memory-inputs.npy"
     data = io.BytesIO()
     np.save(data, np.array([[one[name] for name in INPUTS] for one in inputs]))
-    write_bytes(path, data.getvalue())
+    write_bytes(path, data.getvalue(), flush=False)
     return {
         "runtime": target.runtime,
         "options": runtime(target.runtime).options(target),

@@ -11,7 +11,7 @@ import io
 import time
 import zipfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -29,9 +29,10 @@ from exporters import (
 from fleetfit import InputError, Query, SurroundingsError, Target, digest
 from fleetfit.files import write_bytes
 
-__all__ = ["checked_run", "expected_outputs"]
+__all__ = ["checked_run", "expected_outputs", "plain_run_s"]
 
 _INPUT: Final = "input:"
+_SECONDS: Final = "seconds:"
 
 
 def expected_outputs(query: Query, artifact: Artifact, directory: Path, *, seed: int) -> Path:
@@ -42,11 +43,20 @@ def expected_outputs(query: Query, artifact: Artifact, directory: Path, *, seed:
     path = directory / f"expected-{digest((query.workload, artifact.sha256, seed))}.npz"
     if not path.is_file():
         (inputs,) = make_inputs(query.architecture.embedding, query.workload, seed=seed, count=1)
-        arrays = plain_session(artifact.path).run(inputs)
+        session = plain_session(artifact.path)
+        start = time.perf_counter()
+        arrays = session.run(inputs)
+        seconds = {_SECONDS: np.array(time.perf_counter() - start)}
         data = io.BytesIO()
-        np.savez(data, **{_INPUT + k: v for k, v in inputs.items()}, **arrays)  # type: ignore[arg-type]
+        named = {_INPUT + k: v for k, v in inputs.items()} | arrays | seconds
+        np.savez(data, **named)
         write_bytes(path, data.getvalue(), flush=False)
     return path
+
+
+def plain_run_s(expected: Path) -> float:
+    """Seconds that the plain graph took for the outputs in ``expected``."""
+    return float(_arrays(expected)[_SECONDS])
 
 
 def checked_run(session: Session, expected: Path, target: Target) -> float:
@@ -67,7 +77,9 @@ def checked_run(session: Session, expected: Path, target: Target) -> float:
     try:
         diffs, scale = differences(wanted, found, inputs)
     except InputError as exc:
-        raise SurroundingsError(f"{target} must compute the ONNX graph, but: {exc}") from exc
+        raise SurroundingsError(
+            f"{target} must compute the ONNX graph, but: {exc} Leave this target out."
+        ) from exc
     limit = LIMITS[target.precision](scale)
     if not diffs.max() <= limit:
         raise SurroundingsError(
@@ -77,19 +89,24 @@ def checked_run(session: Session, expected: Path, target: Target) -> float:
     return seconds
 
 
-def _read(expected: Path) -> tuple[Inputs, Outputs]:
+def _arrays(expected: Path) -> dict[str, Any]:
     try:
         with np.load(expected, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            return {name: file[name] for name in file.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as exc:
         raise InputError(
-            f"The expected outputs must be in {expected}, but reading says: {exc}."
+            f"The expected outputs must be in {expected}, but reading says: {exc}; measure again."
         ) from exc
+
+
+def _read(expected: Path) -> tuple[Inputs, Outputs]:
+    arrays = _arrays(expected)
+    arrays.pop(_SECONDS, None)
     inputs = {name: arrays.pop(_INPUT + name, None) for name in INPUTS}
     missing = [name for name, values in inputs.items() if values is None]
     if missing or not arrays:
         raise InputError(
             f"The expected outputs must be in {expected} with their input, but "
-            f"{', '.join(missing) or 'every output'} is missing."
+            f"{', '.join(missing) or 'every output'} is missing; measure again."
         )
     return {name: values for name, values in inputs.items() if values is not None}, arrays

@@ -2,9 +2,10 @@
 
 History: survey 2 made four short visits of two longer ones; survey 3 compares outputs before it
 times and sets aside visits that other processes or the hypervisor disturbed; survey 4 keeps
-networks loaded between visits where memory allows; verify 2 looks at the machine before and in
-every process, times the reference network beside the samples, adds processes until they agree, and
-takes memory from three children. Measurements of different versions are different jobs and never
+networks loaded between visits where memory allows, and waits for the reference. Verify 2 looks at
+the machine before and in every process, times the reference network beside the samples, adds
+processes until they agree, and takes memory from three children; verify 3, like survey 4, calls
+OpenVINO without wrapping inputs. Measurements of different versions are different jobs and never
 mix.
 """
 
@@ -93,9 +94,9 @@ class SurveyProtocol:
     look_s: float = 0.25
     """After a disturbed visit the machine is looked at for so long, until it is calm again;"""
     wait_s: float = 10.0
-    """that takes at most this long each time,"""
+    """that takes at most this long each time (so does waiting until the reference is as usual),"""
     wait_all_s: float = 120.0
-    """and at most this long in a survey."""
+    """and at most this long each in a survey."""
     request_timeout_s: float = 300.0
     """A child that does not answer for this long is stopped."""
 
@@ -110,7 +111,7 @@ class SurveyProtocol:
 class VerifyProtocol:
     """One configuration, carefully: what a budget is judged by."""
 
-    version: int = 2
+    version: int = 3
     processes: int = 3
     """Fresh processes; the spread between them is the noise."""
     most_processes: int = 5
@@ -165,7 +166,9 @@ class VerifyProtocol:
     memory_processes: int = 3
     """Children that only load and run the model; their median counts."""
     process_timeout_s: float = 300.0
-    """A process that does not answer for this long is stopped."""
+    """A process that does not answer for this long is stopped,"""
+    timeout_runs: int = 100
+    """later by the time of so many runs of the plain graph: slow networks need 50 to settle."""
 
     def __post_init__(self) -> None:
         """Counts and times are above 0."""

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fleetfit import DeviceInfo, InputError, Measurement
+from fleetfit import DeviceInfo, InputError, Measurement, Query, versions_of
 from profiler.protocol import is_present
 from profiler.store import Store
 from profiler.survey import Progress, SurveySettings, survey
-from profiler.usual import Usual
+from profiler.usual import REMEMBERED, Usual
 from profiler.verify import VerifySettings, verify_each
 
-__all__ = ["RepeatSettings", "repeat"]
+__all__ = ["RepeatSettings", "copy_references", "repeat"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,13 +86,36 @@ def _survey_again(
         return []
     with tempfile.TemporaryDirectory() as folder, Store(f"sqlite:///{folder}/again.db") as own:
         settings = SurveySettings(seed=rows[0].job.seed)
+        copy_references(queries, device, store, own)
+        kept: dict[str, Measurement] = {}
+
+        def keep() -> None:
+            """What has become complete, at once: the process may be killed at any moment."""
+            if own.count() == len(kept):
+                return
+            for one in own.measurements():
+                if one.job.id not in kept:
+                    store.put_repeat(one)
+                    kept[one.job.id] = one
+
+        def report(done: int, total: int, note: str) -> None:
+            keep()
+            if progress is not None:
+                progress(done, total, note)
+
         try:
-            survey(queries, store=own, device=device, settings=settings, progress=progress)
-        finally:  # what is complete is kept, also where the rest was interrupted
-            found = own.measurements()
-            for one in found:
-                store.put_repeat(one)
-    return found
+            survey(queries, store=own, device=device, settings=settings, progress=report)
+        finally:
+            keep()
+    return list(kept.values())
+
+
+def copy_references(queries: Sequence[Query], device: DeviceInfo, store: Store, own: Store) -> None:
+    """How fast the reference usually is: the new store knows of no earlier hour."""
+    for target in dict.fromkeys(query.target for query in queries):
+        versions = versions_of(target, device)
+        for reading_s in store.references(device.name, target.id, versions, limit=REMEMBERED)[::-1]:
+            own.add_reference(device.name, target.id, versions, reading_s)
 
 
 def _verify_again(

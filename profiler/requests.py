@@ -34,6 +34,8 @@ class Prepared:
     """None for a given model."""
     expected: str
     """File of the outputs that must come (``profiler.outputs``)."""
+    plain_run_s: float
+    """Seconds that the plain graph took for them: a guess at how slow the network is."""
     reference: Artifact
     """The reference network."""
     reference_expected: str

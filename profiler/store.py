@@ -118,6 +118,12 @@ class Store:
             texts = connection.scalars(query).all()
         return [self.read(Measurement, text) for text in texts]
 
+    def count(self) -> int:
+        """How many measurements there are; repeats are left out."""
+        query = sa.select(sa.func.count()).where(MEASUREMENTS.c.repeat == 0)
+        with self.database.reading() as connection:
+            return int(connection.scalar(query) or 0)
+
     def repeated(self) -> list[tuple[Measurement, ...]]:
         """Every measurement that was repeated, with its A/A repeats after it in their order."""
         table = MEASUREMENTS.c

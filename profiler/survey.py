@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
+import psutil
 
 from devices import machine_lock, scratch_directory
 from fleetfit import (
@@ -17,6 +19,8 @@ from fleetfit import (
     LayerTable,
     Measurement,
     Query,
+    SurroundingsError,
+    Target,
     parameters,
     versions_of,
 )
@@ -34,6 +38,7 @@ from profiler.workers import WorkerBench
 
 __all__ = ["Progress", "Survey", "SurveySettings", "survey"]
 
+_MOST_FAILURES: Final = 3
 Progress = Callable[[int, int, str], None]
 """Called with (visits done, visits planned, what comes next)."""
 
@@ -73,8 +78,9 @@ def survey(
 
     Networks run under seeded random weights. Each measurement is stored as soon as it is complete
     and each visit as soon as it is made, so an interrupted survey goes on where it stopped when it
-    is called again. Raises SurroundingsError where another measurement holds the machine, a child
-    fails, or the disk is full; what is stored stays.
+    is called again. A network whose child fails is left out, and its error raised once the others
+    are measured; after three failures in a row at once. Raises SurroundingsError also where another
+    measurement holds the machine or the disk is full; what is stored stays.
     """
 
     def look_up() -> Survey:
@@ -110,6 +116,9 @@ class Survey:
         self._with_memory = _chosen_for_memory(queries, settings.memory_every)
         self._done: dict[str, Measurement] = {}
         self._open: dict[str, Entry] = {}
+        self._failed: list[SurroundingsError] = []
+        self._failures = 0  # in a row
+        self._waited_s = 0.0  # for the reference
         self._progress: Progress | None = None
         for job in self._order:
             if job.id not in self._done and job.id not in self._open:
@@ -141,6 +150,8 @@ class Survey:
             if order:
                 last = order[-1].job.id
                 self._pass(order, bench, gate)
+        if self._failed:
+            raise self._failed[0]
         return self.measurements()
 
     def _pass(self, order: list[Entry], bench: Bench, gate: Gate) -> None:
@@ -151,18 +162,35 @@ class Survey:
         for entry in order:
             query = entry.query
             self._tell(f"{query.architecture.summary()} in {query.target}")
-            visit = bench.visit(query, seed=self._settings.seed)
+            with self._leaving_out(entry):
+                visit = bench.visit(query, seed=self._settings.seed)
+            if entry.job.id not in self._open:
+                continue
             if self._add(entry, visit, gate.latest_s(query.target)) == "disturbed":
                 self._tell("waiting for calm: other processes or the hypervisor use the machine")
                 bench.wait_for_calm(protocol.wait_s)
             stretch.append(entry)
             if bench.now_s() - began >= protocol.reference_every_s:
-                self._judge(stretch, gate)
+                self._judge(stretch, gate, bench)
                 self._finish(bench)
                 stretch, began = [], bench.now_s()
-        self._judge(stretch, gate)
+        self._judge(stretch, gate, bench)
         self._finish(bench)
         self._tell("")
+
+    @contextlib.contextmanager
+    def _leaving_out(self, entry: Entry) -> Iterator[None]:
+        """Leave out the entry whose child fails in the block, unless it is the third in a row."""
+        try:
+            yield
+        except SurroundingsError as exc:
+            self._failures += 1
+            if self._failures >= _MOST_FAILURES:
+                raise
+            self._failed.append(exc)
+            del self._open[entry.job.id]
+        else:
+            self._failures = 0
 
     def _add(self, entry: Entry, visit: Visit, reference_s: float) -> Verdict:
         """Keep a visit; disturbed at once where a cause was seen, else pending."""
@@ -178,11 +206,20 @@ class Survey:
         entry.verdicts[number] = verdict
         return verdict
 
-    def _judge(self, stretch: list[Entry], gate: Gate) -> None:
+    def _wait_for(self, target: Target, gate: Gate, bench: Bench) -> None:
+        """Until the reference is as fast as usual, as long as a survey may wait."""
+        protocol, began = self._settings.protocol, bench.now_s()
+        self._tell("waiting for calm: the machine is not as fast as usual")
+        gate.wait(target, min(protocol.wait_s, protocol.wait_all_s - self._waited_s))
+        self._waited_s += bench.now_s() - began
+
+    def _judge(self, stretch: list[Entry], gate: Gate, bench: Bench) -> None:
         """Set the verdict on the pending visits of a stretch, target by target."""
         targets = {entry.query.target.id: entry.query.target for entry in stretch}
         for target in targets.values():
             verdict: Verdict = "good" if gate.is_calm(target) else "disturbed"
+            if verdict == "disturbed":
+                self._wait_for(target, gate, bench)
             judged = []
             for entry in stretch:
                 if entry.query.target != target:
@@ -201,8 +238,10 @@ class Survey:
                 memory = None
                 if entry.query.architecture.cost_id in self._with_memory:
                     self._tell(f"memory of {entry.query.architecture.summary()}")
-                    memory = bench.memory(entry.query, seed=self._settings.seed)
-                self._put(entry, memory)
+                    with self._leaving_out(entry):
+                        memory = bench.memory(entry.query, seed=self._settings.seed)
+                if entry.job.id in self._open:
+                    self._put(entry, memory)
 
     def _put(self, entry: Entry, memory: MemoryUse | None) -> None:
         earlier = self._done.get(entry.job.id)
@@ -287,9 +326,10 @@ class Survey:
 
 
 def _kept(queries: Sequence[Query], device: DeviceInfo, settings: SurveySettings) -> int:
-    """Memory in which the child of one target may keep networks loaded."""
+    """Memory in which the child of one target may keep networks loaded; of what is free now."""
     targets = len({query.target.id for query in queries})
-    return int(settings.protocol.keep_share * device.memory_bytes / targets)
+    free = min(device.memory_bytes, psutil.virtual_memory().available)
+    return int(settings.protocol.keep_share * free / targets)
 
 
 def _shuffled(entries: list[Entry], rng: np.random.Generator, last: str) -> list[Entry]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
 
@@ -13,13 +13,16 @@ from devices.child import serve
 from fleetfit import from_json
 from fleetfit.statistics import percentile
 from profiler.artifacts import Built, built, load_timed, ready_inputs
-from profiler.outputs import expected_outputs
+from profiler.outputs import expected_outputs, plain_run_s
 from profiler.reference import reference_query
 from profiler.requests import BuildRequest, Prepared, SurveyRequest
 from profiler.timing import TimingLoop, quiet_gc
 from profiler.visit import Visit
 
 __all__ = ["SurveyChild"]
+
+_MOST_THREADS: Final = 256
+"""Of all networks that stay loaded: a runtime may give each a pool of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,9 +76,16 @@ class SurveyChild:
         if key in self._kept:
             return self._kept[key]
         ready = _loaded(request)
-        if psutil.Process().memory_info().rss <= request.keep_bytes:
+        if self._may_keep(request):
             self._kept[key] = ready
         return ready
+
+    def _may_keep(self, request: SurveyRequest) -> bool:
+        """Memory and threads suffice, and idle threads do not spin beside other measurements."""
+        target = request.query.target
+        few = (len(self._kept) + 1) * target.threads <= _MOST_THREADS
+        small = psutil.Process().memory_info().rss <= request.keep_bytes
+        return few and small and not target.spinning
 
     def _time_reference(self, request: SurveyRequest) -> float:
         protocol = request.protocol
@@ -113,9 +123,11 @@ def _prepare(request: BuildRequest) -> Prepared:
     assert model is not None
     reference, beside = reference_query(query.target), place.parent / "reference"
     artifact = built(reference, beside, seed=0).artifact
+    expected = expected_outputs(query, model, place, seed=request.seed)
     return Prepared(
         built=found,
-        expected=str(expected_outputs(query, model, place, seed=request.seed)),
+        expected=str(expected),
+        plain_run_s=plain_run_s(expected),
         reference=artifact,
         reference_expected=str(expected_outputs(reference, artifact, beside, seed=0)),
     )

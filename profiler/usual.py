@@ -10,9 +10,9 @@ from fleetfit import DeviceInfo, Target, versions_of
 from profiler.protocol import DisturbanceLimits
 from profiler.store import Store
 
-__all__ = ["Usual"]
+__all__ = ["REMEMBERED", "Usual"]
 
-_REMEMBERED: Final = 31
+REMEMBERED: Final = 31
 """Readings of each target; after a lasting change half as many are made before it is the usual."""
 
 
@@ -31,7 +31,7 @@ class Usual:
         """Note a reading, also for later measurements."""
         readings = self._of(target)
         readings.append(reading_s)
-        del readings[:-_REMEMBERED]
+        del readings[:-REMEMBERED]
         if self._store is not None:
             versions = versions_of(target, self.device)
             self._store.add_reference(self.device.name, target.id, versions, reading_s)
@@ -49,7 +49,7 @@ class Usual:
             if self._store is not None:
                 versions = versions_of(target, self.device)
                 found = self._store.references(
-                    self.device.name, target.id, versions, limit=_REMEMBERED
+                    self.device.name, target.id, versions, limit=REMEMBERED
                 )
                 earlier = found[::-1]
             self._readings[target.id] = earlier

@@ -11,7 +11,16 @@ import numpy as np
 
 from devices import Worker, machine_lock, run_isolated, scratch_directory
 from exporters import Artifact
-from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, from_json, versions_of
+from fleetfit import (
+    DeviceInfo,
+    FleetfitError,
+    InputError,
+    Job,
+    Measurement,
+    Query,
+    from_json,
+    versions_of,
+)
 from fleetfit.files import sha256_of
 from profiler.calm import Calm, machine_cores
 from profiler.clock import utc_now
@@ -188,20 +197,27 @@ class _Run:
         )
         self._open: list[Verification] = []
         self._found: dict[int, Measurement] = {}
+        self._failed: dict[int, FleetfitError] = {}
 
     def measurements(self) -> list[Measurement]:
-        """Prepare, measure, and judge."""
+        """Prepare, measure, and judge; one that fails costs only itself, and is raised last."""
         with (
             machine_lock("a verification", timeout_s=self._settings.lock_wait_s) as lock,
             scratch_directory(lock) as scratch,
         ):
             self._prepare(scratch)
             rng = np.random.default_rng(self._settings.order_seed)
-            while left := [at for at in range(len(self._open)) if at not in self._found]:
+            while left := [at for at in range(len(self._open)) if at not in self._ended]:
                 for at in rng.permutation(left):
                     self._step(int(at), scratch)
         self._tell("")
+        if self._failed:
+            raise next(iter(self._failed.values()))
         return [self._found[at] for at in range(len(self._open))]
+
+    @property
+    def _ended(self) -> set[int]:
+        return self._found.keys() | self._failed.keys()
 
     def _prepare(self, scratch: Path) -> None:
         """Build every artefact in one child, whose memory ends with it."""
@@ -239,9 +255,20 @@ class _Run:
         )
 
     def _step(self, at: int, scratch: Path) -> None:
-        """One timed process and one memory child, as far as they are wanted; the end with them."""
+        """What is wanted next of one of them, and the end once nothing is."""
         one = self._open[at]
         what = f"{one.query.architecture.summary()} in {one.query.target}"
+        try:
+            self._measure(one, what, scratch)
+        except FleetfitError as exc:
+            self._failed[at] = type(exc)(f"{exc} It was verifying {what}.")
+            return
+        if not one.wants_process and not one.wants_memory:
+            self._found[at] = one.measurement(self._device, utc_now)
+            self._keep(self._found[at])
+
+    def _measure(self, one: Verification, what: str, scratch: Path) -> None:
+        """One timed process and one memory child, as far as they are wanted."""
         if one.wants_process:
             self._calm.wait(self._tell)
             self._tell(f"{what}, process {len(one.processes) + 1}")
@@ -253,15 +280,11 @@ class _Run:
             one.memory.append(
                 measure_memory(one.query, artifact, scratch=scratch, seed=seed, timeout_s=timeout_s)
             )
-        if not one.wants_process and not one.wants_memory:
-            self._found[at] = one.measurement(self._device, utc_now)
-            self._keep(self._found[at])
 
     def _process(self, one: Verification) -> Process:
         protocol, target = self._settings.protocol, one.query.target
-        answer = run_isolated(
-            "profiler.verify_child", one.request, timeout_s=protocol.process_timeout_s
-        )
+        timeout_s = protocol.process_timeout_s + protocol.timeout_runs * one.prepared.plain_run_s
+        answer = run_isolated("profiler.verify_child", one.request, timeout_s=timeout_s)
         found = from_json(Process, answer)
         usual_s = self._usual.level_s(target)
         if found.reference_s is not None:
@@ -270,7 +293,8 @@ class _Run:
 
     def _tell(self, note: str) -> None:
         done = sum(len(v.processes) + len(v.memory) for v in self._open)
-        self._progress(done, done + sum(v.left for v in self._open), note)
+        left = sum(v.left for at, v in enumerate(self._open) if at not in self._failed)
+        self._progress(done, done + left, note)
 
 
 def _artifact(model: ModelFile) -> Artifact:

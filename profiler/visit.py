@@ -20,6 +20,7 @@ class Visit:
 
     samples_s: tuple[float, ...]
     load_s: float
+    """At this visit or an earlier one, from which the network stayed loaded; so is first_run_s."""
     file_bytes: int
     health: Health = field(default_factory=Health)
     properties: dict[str, str] = field(default_factory=dict)

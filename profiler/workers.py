@@ -107,7 +107,7 @@ class WorkerBench(Bench):
 
     def _ask(self, request: BuildRequest | SurveyRequest) -> Any:
         target = request.query.target
-        if target.id not in self._workers:
+        if target.id not in self._workers or self._workers[target.id].has_ended:
             self._workers[target.id] = Worker(self._module)
         timeout_s = self._protocol.request_timeout_s
         try:

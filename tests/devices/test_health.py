@@ -26,10 +26,9 @@ def test_pressure_is_a_share() -> None:
 
 
 def test_a_system_without_the_files_gives_none(tmp_path: Path) -> None:
-    health = HealthMeter(proc=tmp_path).read(reference_s=0.5)
+    health = HealthMeter(proc=tmp_path).read()
     assert (health.load_1m, health.steal, health.pressure) == (None, None, None)
     assert health.other_load is None
-    assert health.reference_s == 0.5
 
 
 @given(st.text())

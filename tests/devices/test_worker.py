@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import selectors
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +55,7 @@ def test_prints_do_not_reach_the_result(worker: Worker) -> None:
 
 
 def test_a_crash_names_the_signal_and_what_was_said_last() -> None:
-    with pytest.raises(SurroundingsError, match=r"sample_child.*SIGSEGV.*going down"):
+    with pytest.raises(SurroundingsError, match=r"sample_child.*SIGSEGV.*going down.*try again"):
         run_isolated(CHILD, {"do": "crash"}, timeout_s=30)
 
 
@@ -75,6 +77,23 @@ def test_a_hang_is_killed(worker: Worker) -> None:
     assert gone_within(pid, 2)
     with pytest.raises(SurroundingsError, match="has ended"):
         worker.request({"do": "echo", "value": 0}, timeout_s=1)
+
+
+def test_an_answer_that_came_while_this_process_was_stopped_counts(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    class Stopped(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> Any:
+            ready = super().select(30)
+            if any(mask & selectors.EVENT_READ for _, mask in ready):
+                now[0] = 1e6  # the clock went on
+            return ready
+
+    monkeypatch.setattr("devices.worker.selectors.DefaultSelector", Stopped)
+    monkeypatch.setattr("devices.worker.time.monotonic", lambda: now[0])
+    assert worker.request({"do": "echo", "value": 7}, timeout_s=30) == 7
 
 
 def test_a_child_that_streams_without_end_is_late_too(worker: Worker) -> None:

@@ -67,6 +67,19 @@ def test_an_interrupt_while_writing_leaves_the_earlier_file(
     assert names(tmp_path) == ["a"]
 
 
+def test_what_is_not_flushed_is_whole_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", full_disk)
+    write_bytes(tmp_path / "a", b"one", flush=False)
+    assert names(tmp_path) == ["a"]
+    monkeypatch.setattr("os.fdopen", full_disk)
+    with pytest.raises(SurroundingsError, match="No space left"):
+        write_bytes(tmp_path / "a", b"two", flush=False)
+    assert (tmp_path / "a").read_bytes() == b"one"
+    assert names(tmp_path) == ["a"]
+
+
 def test_a_place_that_cannot_hold_files_is_named(tmp_path: Path) -> None:
     write_text(tmp_path / "file", "")
     with pytest.raises(SurroundingsError, match="must be writable"):

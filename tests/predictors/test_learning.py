@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 
-from fleetfit import InputError, Measurement
+from fleetfit import InputError, Measurement, Status
 from predictors import evaluate, learn
 from predictors.fake import FAST, SLOW, device, measurements, networks
+from predictors.metric import noise_of
 
 QUICK = 3  # folds
 
@@ -106,6 +108,16 @@ def test_the_noise_of_the_high_percentile_is_its_own() -> None:
     found = {m: learn(rows, m, folds=QUICK)[1][0].noise for m in ("latency_p50", "latency_p90")}
     # 20, 30 and 40 ms: mean 30, deviation 10
     assert found == {"latency_p50": 0, "latency_p90": pytest.approx(1 / 3 / 3**0.5)}
+
+
+def test_a_noisy_row_is_known_to_a_tenth_only() -> None:
+    ok = _rows()[0]
+    known: dict[Status, float] = {"ok": 0.0, "noisy": 0.1, "unstable": math.inf}
+    for status, noise in known.items():
+        row = dataclasses.replace(ok, status=status, samples_s=((0.01,), (0.01,)))
+        assert noise_of(row, "latency_p50") == noise
+    wide = dataclasses.replace(ok, status="noisy", samples_s=((0.01,), (0.03,)))
+    assert noise_of(wide, "latency_p50") == pytest.approx(0.5)
 
 
 def test_the_noise_of_memory_is_not_known() -> None:

@@ -109,6 +109,10 @@ def test_a_survey_child_that_is_not_there(alone: Path, surveying: ModuleType) ->
     bench = WorkerBench(alone, surveying.FAST.protocol, module="profiler.no_child")
     with pytest.raises(SurroundingsError, match=r"no_child.*It was measuring .* in onnxruntime"):
         bench.visit(surveying.queries(1)[0], seed=0)
+    with pytest.raises(
+        SurroundingsError, match="No module named"
+    ):  # another child, not "has ended"
+        bench.visit(surveying.queries(1)[0], seed=0)
     bench.close()
 
 

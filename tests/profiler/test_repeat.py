@@ -61,7 +61,7 @@ def slower(monkeypatch: pytest.MonkeyPatch) -> None:
 def verification(query: Query, device: DeviceInfo, slowdown: float) -> Measurement:
     latency = FakeBench.truth_s(query) * slowdown
     return Measurement(
-        job=Job(query=query, protocol="verify", protocol_version=2),
+        job=Job(query=query, protocol="verify", protocol_version=3),
         device=device,
         samples_s=((latency,) * 3,) * 3,
         memory_bytes=None,

@@ -183,6 +183,87 @@ def test_interrupted_anywhere_it_never_measures_twice(
     assert [m.job.query for m in found] == queries
 
 
+class Broken(FakeBench):
+    """The children of some networks crash."""
+
+    def __init__(self, *broken: Query) -> None:
+        super().__init__()
+        self._broken = broken
+
+    def visit(self, query: Query, *, seed: int) -> Visit:
+        visit = super().visit(query, seed=seed)
+        if query in self._broken:
+            raise SurroundingsError(f"{query.target} must not crash.")
+        return visit
+
+
+def test_a_network_that_crashes_costs_only_itself(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    bad, rest = queries[3], FakeBench()
+    with pytest.raises(SurroundingsError, match="must not crash"):
+        survey_of(queries, store, device).run(Broken(bad))
+    assert len(store.measurements()) == len(queries) - 1
+    found = survey_of(queries, store, device).run(rest)
+    assert set(rest.visited) == {bad}
+    assert [m.job.query for m in found] == queries
+
+
+def test_it_waits_until_the_machine_is_as_fast_as_usual(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    slow = (8.0, 30.0)
+    bench = FakeBench(lambda now_s: 1.3 if slow[0] < now_s < slow[1] else 1.0)
+    protocol = dataclasses.replace(SETTINGS.protocol, reference_every_s=3.0, wait_s=60.0)
+    settings = dataclasses.replace(SETTINGS, protocol=protocol)
+    found = survey_of(queries, store, device, settings).run(bench)
+    assert all(m.status == "ok" for m in found)
+    for m in found:
+        assert m.latency_p50_s == pytest.approx(FakeBench.truth_s(m.job.query))
+    assert len(bench.visited) < 2 * len(queries) + 7  # a stretch for each target at most
+
+
+def test_waiting_for_the_reference_ends(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    bench = FakeBench(lambda now_s: 1.3 if now_s > 8.0 else 1.0)
+    protocol = dataclasses.replace(
+        SETTINGS.protocol, reference_every_s=3.0, wait_s=5.0, wait_all_s=12.0
+    )
+    settings = dataclasses.replace(SETTINGS, protocol=protocol)
+    found = survey_of(queries, store, device, settings).run(bench)
+    assert len(found) == len(queries)
+    assert bench.now_s() < 8.0 + 4 * len(queries) + 12.0 + 12.0
+
+
+def test_three_crashes_in_a_row_end_a_survey(
+    queries: list[Query], store: Store, device: DeviceInfo
+) -> None:
+    bench = Broken(*queries)
+    with pytest.raises(SurroundingsError, match="must not crash"):
+        survey_of(queries, store, device).run(bench)
+    assert len(bench.visited) == 3
+
+
+@pytest.mark.parametrize(("share", "free", "kept"), [(0.25, 80, 10), (0.25, 1000, 12), (0, 9, 0)])
+def test_networks_stay_loaded_in_a_share_of_what_is_free(
+    queries: list[Query],
+    device: DeviceInfo,
+    monkeypatch: pytest.MonkeyPatch,
+    share: float,
+    free: int,
+    kept: int,
+) -> None:
+    memory = type("memory", (), {"available": free})
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    protocol = dataclasses.replace(SETTINGS.protocol, keep_share=share)
+    settings = dataclasses.replace(SETTINGS, protocol=protocol)
+    small = dataclasses.replace(device, memory_bytes=100)
+    module = sys.modules["profiler.survey"]
+    assert len(TARGETS) == 2
+    assert module._kept(queries, small, settings) == kept
+
+
 def test_what_the_store_has_needs_no_bench(
     queries: list[Query], store: Store, device: DeviceInfo
 ) -> None:
@@ -274,7 +355,7 @@ def test_what_another_survey_measured_meanwhile_is_not_repeated(
 
     module = sys.modules["profiler.survey"]  # the name in the package is the function's
     monkeypatch.setattr(module, "machine_lock", waited_for)
-    monkeypatch.setattr(module, "WorkerBench", lambda scratch, protocol: bench)
+    monkeypatch.setattr(module, "WorkerBench", lambda scratch, protocol, keep_bytes: bench)
     found = survey(queries, store=store, device=device, settings=SETTINGS)
     assert [m.job.query for m in found] == queries
     assert bench.visited == []

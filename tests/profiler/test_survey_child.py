@@ -10,7 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
-from fleetfit import dumps, from_json
+import profiler.survey_child
+from fleetfit import Target, dumps, from_json
 from profiler.artifacts import load_timed
 from profiler.requests import SurveyRequest
 from profiler.survey_child import SurveyChild
@@ -63,6 +64,37 @@ def test_other_weights_are_another_network(loads: list[str], tmp_path: Path) -> 
     for seed, number in ((0, 0), (1, 0), (0, 1), (1, 0)):
         answered(child, request(tmp_path, seed=seed, number=number, keep_bytes=ROOMY))
     assert len(loads) == len(set(loads)) == 3
+
+
+@pytest.mark.parametrize(("changes", "loaded"), [({"threads": 200}, 3), ({"spinning": True}, 4)])
+def test_threads_of_what_stays_loaded_are_few_and_idle(
+    loads: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    loaded: int,
+) -> None:
+    monkeypatch.setattr("profiler.survey_child._loaded", _without_loading(loads))
+    child, one = SurveyChild(), request(tmp_path, keep_bytes=ROOMY)
+    target = dataclasses.replace(one.query.target, **changes)
+    for number in (0, 1, 0, 1):
+        asked = request(tmp_path, number=number, keep_bytes=ROOMY)
+        query = dataclasses.replace(asked.query, target=target)
+        answered(child, dataclasses.replace(asked, query=query))
+    assert len(loads) == loaded  # of 200 threads each the first one stays
+
+
+def _without_loading(loads: list[str]) -> Any:
+    load = profiler.survey_child._loaded
+
+    def loaded(asked: SurveyRequest) -> Any:
+        loads.append(asked.query.id)
+        plain = dataclasses.replace(asked.query, target=Target(runtime="onnxruntime"))
+        ready = load(dataclasses.replace(asked, query=plain))
+        loads.pop()  # noted twice
+        return ready
+
+    return loaded
 
 
 def test_what_is_over_the_limit_does_not_stay(

@@ -44,12 +44,14 @@ def empty(space: ElasticSpace) -> Verification:
     artifact = Artifact(
         target=TARGET, workload=Workload(), path="m.onnx", file_bytes=10, sha256="0" * 64
     )
-    prepared = Prepared(built=None, expected="e", reference=artifact, reference_expected="r")
+    prepared = Prepared(
+        built=None, expected="e", plain_run_s=0.1, reference=artifact, reference_expected="r"
+    )
     request = VerifyRequest(
         query=query, artifact=artifact, expected="e", reference=artifact, reference_expected="r",
         seed=0, protocol=VerifyProtocol(),
     )  # fmt: skip
-    job = Job(query=query, protocol="verify", protocol_version=2)
+    job = Job(query=query, protocol="verify", protocol_version=3)
     return Verification(query=query, job=job, request=request, prepared=prepared, memory_wanted=0)
 
 

@@ -108,15 +108,18 @@ def test_one_that_needs_more_processes_goes_on_alone(
     assert kept == found[::-1]
 
 
+@pytest.mark.parametrize("before", range(4))
 def test_a_crash_costs_only_the_one_that_crashes(
     queries: list[Query],
     store: Store,
     device: DeviceInfo,
     children: dict[str, list[Process | Exception]],
+    before: int,
 ) -> None:
     wide: list[Process | Exception] = [process(s) for s in (0.02, 0.03, 0.02)]
-    children[queries[0].id] = [*wide, SurroundingsError("The child must answer, but crashed.")]
-    with pytest.raises(SurroundingsError, match="crashed"):
+    crash = SurroundingsError("The child must answer, but crashed.")
+    children[queries[0].id] = [*wide[:before], crash]
+    with pytest.raises(SurroundingsError, match=r"crashed\. It was verifying .* in onnxruntime"):
         verified(queries, store=store, device=device, settings=SETTINGS)
     assert [m.job.query for m in store.measurements()] == [queries[1]]
 

@@ -71,7 +71,7 @@ def measurement_by_fake(query: Query, file_bytes: int, *, slower: float) -> Meas
     memory = FakeBench().memory(query, seed=0)
     device = describe()
     return Measurement(
-        job=Job(query=query, protocol="verify", protocol_version=2, seed=0),
+        job=Job(query=query, protocol="verify", protocol_version=3, seed=0),
         device=device,
         samples_s=((latency,) * 30,) * 3,
         memory_bytes=memory.peak_bytes,
