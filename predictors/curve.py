@@ -21,7 +21,9 @@ __all__ = ["LEAST_NETWORKS", "SHARES", "LearningCurve", "curve_of", "fit_law"]
 SHARES: Final = (0.4, 0.6, 0.8)
 """Of the networks that are learned from, beside all of them."""
 LEAST_NETWORKS: Final = 12
-"""Shares of fewer are left out: with fewer networks than prices the error follows no such law."""
+"""Shares of fewer are left out: with fewer networks than prices the error follows no such law.
+
+With fewer than 15 in all the curve has one point, and what more would buy is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,9 +41,10 @@ class LearningCurve:
     """Ascending; the last is the number there is."""
     errors: tuple[float, ...]
     """Cross-validated MAPE with so many; the last is the report's."""
-    floor: float
-    """What no number of networks goes below, by the fit."""
-    slope: float
+    floor: float | None
+    """What no number of networks goes below, by the fit; None: not known, of one size alone."""
+    slope: float | None
+    """None: not known, as the floor."""
     noise: float | None
     """Of the measurements; None: not known."""
 
@@ -52,8 +55,18 @@ class LearningCurve:
                 "A learning curve must have an error for each number of networks, but got "
                 f"{len(self.errors)} for {len(self.networks)}."
             )
-        if min(*self.networks, *self.errors, self.floor, self.slope) < 0:
+        if (self.floor is None) != (self.slope is None):
+            raise InputError(
+                "A learning curve must know both floor and slope or neither, but got "
+                f"{self.floor} and {self.slope}."
+            )
+        if min(*self.networks, *self.errors, self.floor or 0, self.slope or 0) < 0:
             raise InputError("A learning curve must have no negative numbers, but one is.")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there were networks enough to tell what more would buy."""
+        return self.slope is not None
 
     @property
     def error(self) -> float:
@@ -64,7 +77,7 @@ class LearningCurve:
         """The error to expect with so many: the error now, scaled as the fit falls.
 
         With more than there are never above the error now, and never below the noise unless the
-        error is there already.
+        error is there already. Raises InputError where the curve is not known.
         """
         if networks < 1:
             raise InputError(f"`networks >= 1` must hold, but got {networks}.")
@@ -73,14 +86,18 @@ class LearningCurve:
         return max(expected, min(self.error, self._least))
 
     def networks_for(self, error: float) -> int | None:
-        """How many would do for ``error``; None where no number does, by the fit or the noise."""
+        """How many would do for ``error``; None where no number does, by the fit or the noise.
+
+        Raises InputError where the curve is not known and ``error`` is not there already.
+        """
         if error >= self.error:
             return self.networks[-1]
         now = self._fitted(self.networks[-1])
-        room = (error / self.error * now) ** 2 - self.floor**2
+        floor, slope = self._law()
+        room = (error / self.error * now) ** 2 - floor**2
         if room <= 0 or error < min(self.error, self._least):
             return None
-        return max(self.networks[-1] + 1, math.ceil(self.slope / room))
+        return max(self.networks[-1] + 1, math.ceil(slope / room))
 
     @property
     def _least(self) -> float:
@@ -88,7 +105,16 @@ class LearningCurve:
         return math.sqrt(2 / math.pi) * (self.noise or 0.0)
 
     def _fitted(self, networks: int) -> float:
-        return math.sqrt(self.floor**2 + self.slope / networks)
+        floor, slope = self._law()
+        return math.sqrt(floor**2 + slope / networks)
+
+    def _law(self) -> tuple[float, float]:
+        if self.floor is None or self.slope is None:
+            raise InputError(
+                "A learning curve must have two sizes to tell what more networks buy, but has "
+                f"{len(self.networks)}; profile more."
+            )
+        return self.floor, self.slope
 
 
 def curve_of(rows: Rows, report: Report, *, folds: int = FOLDS) -> LearningCurve:
@@ -115,7 +141,8 @@ def curve_of(rows: Rows, report: Report, *, folds: int = FOLDS) -> LearningCurve
     y = rows.y[tested]
     networks = (*(round(share * total) for share in shares), total)
     errors = (*(errors_of(p[tested], y).mape for p in predicted), report.errors.mape)
-    floor, slope = fit_law(np.array(networks, dtype=np.float64), np.array(errors))
+    law = fit_law(np.array(networks, dtype=np.float64), np.array(errors))
+    floor, slope = law or (None, None)
     return LearningCurve(
         metric=report.metric,
         target=report.target,
@@ -128,12 +155,15 @@ def curve_of(rows: Rows, report: Report, *, folds: int = FOLDS) -> LearningCurve
     )
 
 
-def fit_law(networks: FloatArray, errors: FloatArray) -> tuple[float, float]:
-    """(floor, slope), neither below 0, by least squares of the relative error of the squares."""
+def fit_law(networks: FloatArray, errors: FloatArray) -> tuple[float, float] | None:
+    """(floor, slope), neither below 0, by least squares of the relative error of the squares.
+
+    None of a single point, which says nothing of the slope.
+    """
     from scipy.optimize import nnls
 
-    if len(errors) == 1:  # nothing is known of the slope
-        return float(errors[0]), 0.0
+    if len(errors) == 1:
+        return None
     squares = np.maximum(errors, 1e-12) ** 2
     columns = np.stack([np.ones(len(errors)), 1 / networks], axis=1) / squares[:, None]
     (floor, slope), _ = nnls(columns, np.ones(len(errors)))

@@ -65,12 +65,17 @@ def learning_curves(
 
 
 def evaluate(predictor: CostPredictor, measurements: Sequence[Measurement]) -> tuple[Report, ...]:
-    """Reports on measurements held out from learning; unstable ones are left out."""
+    """Reports on measurements held out from learning; unstable ones are left out.
+
+    Raises InputError where they are of several device classes, runtime or protocol versions, or of
+    others than the predictor was learned from.
+    """
     metric = predictor.metric
     rows = [m for m in measurements if value_of(m, metric) is not None]
     rows = [m for m in rows if noise_of(m, metric) != math.inf]
     if not rows:
         raise InputError(f"Measurements held out must hold a stable {metric}, but none does.")
+    predictor.provenance.check_like(provenance_of(rows))
     learned = {(r.target, r.workload): r for r in predictor.reports}
     queries = [m.job.query for m in rows]
     y, noise = _values(rows, metric)

@@ -33,6 +33,23 @@ class Provenance:
                 changes.append(f"{name} {version} -> {now}")
         return tuple(changes)
 
+    def check_like(self, other: Provenance) -> None:
+        """Raise InputError that names what differs, of the device class and versions of both.
+
+        Nothing is known to differ where the data of either was given without a device.
+        """
+        changes = []
+        if self.device_class and other.device_class and self.device_class != other.device_class:
+            changes.append(f"device class {self.device_class} -> {other.device_class}")
+        for name in sorted(self.versions.keys() & other.versions.keys()):
+            if self.versions[name] != other.versions[name]:
+                changes.append(f"{name} {self.versions[name]} -> {other.versions[name]}")
+        if changes:
+            raise InputError(
+                "Measurements must be of the device class and versions that the predictor was "
+                f"learned from, but differ: {', '.join(changes)}; choose others or learn again."
+            )
+
 
 def provenance_of(measurements: Sequence[Measurement]) -> Provenance:
     """The one provenance of all; raises InputError that names the values where they are mixed."""
@@ -40,7 +57,7 @@ def provenance_of(measurements: Sequence[Measurement]) -> Provenance:
     classes = sorted({one.device.device_class for one in measurements})
     if len(classes) != 1:
         raise InputError(
-            f"Measurements to learn from must share one device class, but got "
+            "Measurements must share one device class, but got "
             f"{', '.join(classes) or 'none'}; choose one of them."
         )
     versions: dict[str, str] = {}

@@ -16,7 +16,14 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import NullPool
 
 from fleetfit import FleetfitError, InputError, SurroundingsError
@@ -32,6 +39,7 @@ _DAMAGED: Final = ("not a database", "malformed", "no such table", "no such colu
 _REFUSED: Final = ("authentication failed", "no password supplied", "does not exist", "no pg_hba")
 # Classes of SQLSTATE: wrong user or password; no such database; no such table or column.
 _INPUT_STATES: Final = ("28", "3D", "42")
+_LOCKED_STATE: Final = "55P03"  # the wait for a lock was too long
 
 
 class Database:
@@ -75,6 +83,11 @@ class Database:
     def _translating(self) -> Iterator[None]:
         try:
             yield
+        except (DataError, IntegrityError) as exc:
+            raise InputError(
+                f"The store {self.name} must be given values that its tables take, but the "
+                f"database says: {_said(exc)}; nothing of this step was stored, give other values."
+            ) from exc
         except DBAPIError as exc:
             translated = _of_sqlite if self.is_sqlite else _of_server
             raise translated(self.name, exc) from exc
@@ -208,6 +221,8 @@ def _of_sqlite(name: str, exc: DBAPIError) -> FleetfitError:
             f"The store {name} must be an intact SQLite file of this program, but the database "
             f"says: {said}; restore it from a copy, or move it away to start a new one."
         )
+    if "locked" in said:
+        return _busy(name, said)
     return SurroundingsError(
         f"The store {name} must be writable, but the database says: {said}; free space or check "
         "the permissions, what was stored before is intact."
@@ -221,9 +236,18 @@ def _of_server(name: str, exc: DBAPIError) -> FleetfitError:
             f"The store {name} must let this user in and be of this program, but the server says: "
             f"{said}; check the URL, or set the password in PGPASSWORD or ~/.pgpass."
         )
+    if state == _LOCKED_STATE:
+        return _busy(name, said)
     return SurroundingsError(
         f"The store {name} must answer and be writable, but the server says: {said}; start it, "
         "free space there or check the network, what was stored before is intact."
+    )
+
+
+def _busy(name: str, said: str) -> FleetfitError:
+    return SurroundingsError(
+        f"The store {name} must be free to be written, but another process writes to it (the "
+        f"database says: {said}); wait for it or end it."
     )
 
 

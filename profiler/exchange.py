@@ -11,18 +11,20 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from fleetfit import InputError, Measurement, dumps, loads
+from fleetfit import InputError, Measurement, loads
 from profiler.checked import (
     checked_measurement,
     checked_quality,
     checked_reference,
     checked_visit,
 )
-from profiler.rows import Row, columns_of, matching, next_repeat, same_key
+from profiler.rows import Row, columns_of, insert_ranked, same_key
 from profiler.schema import MEASUREMENTS, QUALITIES, REFERENCES, TABLES, VISITS
 from profiler.store import Store
 
 __all__ = ["Contents", "Merged", "contents_of", "merge"]
+
+_KEY = ("job_id", "device_name", "versions")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +67,7 @@ class Merged:
 
     measurements: int = 0
     repeats: int = 0
-    """Measurements of the same job, device and versions with other content, kept beside."""
+    """Of the same job, device and versions with other content; the worse of two is kept beside."""
     completed: int = 0
     """Measurements that were there without their memory, which came with the merge."""
     known: int = 0
@@ -95,34 +97,36 @@ def merge(store: Store, contents: Contents) -> Merged:
     """Put ``contents`` into ``store``: all of it or, on an error or a kill, nothing.
 
     A measurement that is there already is not put in again, so a second merge changes nothing. One
-    of the same job, device and versions with other content becomes the next A/A repeat; where only
-    the memory is new it joins the one that is there. Of two qualities under one name the one in the
-    store stays. Readings of the reference are added where there are fewer of the same value.
+    of the same job, device and versions with other content stands beside the one that is there: the
+    better by status, of equals the one that is there, is the measurement, the other its next A/A
+    repeat. Where only the memory is new it joins the one that is there. Of two qualities under one
+    name the one in the store stays. Readings of the reference come only for a device, target and
+    versions that have none: which of two is newer is not known, and old ones must not pass for how
+    fast the machine is now.
     """
     with store.database.writing() as connection:
         counts = _add_measurements(connection, contents.measurements)
         counts["visits"] = _add_visits(connection, contents.visits)
-        counts["qualities"] = _add_qualities(connection, contents.qualities)
+        names = ("key", "architecture_id", "precision")
+        counts["qualities"] = _insert_new(connection, QUALITIES, contents.qualities, names)
         counts["references"] = _add_references(connection, contents.references)
     return Merged(**counts)
 
 
 def _add_measurements(connection: Connection, rows: tuple[Row, ...]) -> Counter[str]:
     digests = set(connection.scalars(sa.select(MEASUREMENTS.c.digest)))  # before anything is added
-    new_keys = {_key(row) for row in rows} - {
-        _key(row) for row in connection.execute(sa.select(*_KEY)).mappings()
-    }
-    counts: Counter[str] = Counter()
-    for row in rows:
-        if row["digest"] in digests:
-            counts["known"] += 1
-            continue
-        if _key(row) in new_keys:  # with the numbers it had
-            connection.execute(MEASUREMENTS.insert().values(row))
-            counts["repeats" if row["repeat"] else "measurements"] += 1
-        else:
+    keys = _known(connection, MEASUREMENTS, _KEY)
+    unfinished = _known(connection, VISITS, _KEY)
+    unknown = [row for row in rows if row["digest"] not in digests]
+    new = [row for row in unknown if _key(row) not in keys]
+    _insert(connection, MEASUREMENTS, new)  # with the numbers they had
+    counts = Counter("repeats" if row["repeat"] else "measurements" for row in new)
+    counts["known"] = len(rows) - len(unknown)
+    for row in unknown:
+        if _key(row) in keys:
             counts[_add_beside(connection, row)] += 1
-        connection.execute(sa.delete(VISITS).where(*same_key(VISITS, row)))
+        if _key(row) in unfinished:
+            connection.execute(sa.delete(VISITS).where(*same_key(VISITS, row)))
     return counts
 
 
@@ -140,53 +144,59 @@ def _add_beside(connection: Connection, row: Row) -> str:
             update = sa.update(MEASUREMENTS).where(MEASUREMENTS.c.id == number)
             connection.execute(update.values(row | {"repeat": MEASUREMENTS.c.repeat}))
             return "completed"
-    repeat = next_repeat(connection, row)
-    connection.execute(MEASUREMENTS.insert().values(row | {"repeat": repeat}))
+    insert_ranked(connection, row, newest=False)
     return "repeats"
 
 
 def _add_visits(connection: Connection, rows: tuple[Row, ...]) -> int:
     """Visits of configurations that are still unfinished here."""
-    added = 0
-    for row in rows:
-        done = sa.exists().where(*same_key(MEASUREMENTS, row))
-        there = sa.exists().where(*same_key(VISITS, row), VISITS.c.visit == row["visit"])
-        if not connection.scalar(sa.select(sa.or_(done, there))):
-            connection.execute(VISITS.insert().values(row))
-            added += 1
-    return added
-
-
-def _add_qualities(connection: Connection, rows: tuple[Row, ...]) -> int:
-    added = 0
-    for row in rows:
-        names = {name: value for name, value in row.items() if name != "value"}
-        if not connection.scalar(sa.select(sa.exists().where(*matching(QUALITIES, names)))):
-            connection.execute(QUALITIES.insert().values(row))
-            added += 1
-    return added
+    done = _known(connection, MEASUREMENTS, _KEY)
+    open_rows = tuple(row for row in rows if _key(row) not in done)
+    return _insert_new(connection, VISITS, open_rows, (*_KEY, "visit"))
 
 
 def _add_references(connection: Connection, rows: tuple[Row, ...]) -> int:
-    """Two stores that hold the same reading hold copies of it, not two of the same length."""
-    query = sa.select(*columns_of(REFERENCES))
-    there = Counter(dumps(dict(row)) for row in connection.execute(query).mappings())
-    added = 0
+    names = ("device_name", "target_id", "versions")
+    there = _known(connection, REFERENCES, names)
+    new = [row for row in rows if _values(row, names) not in there]
+    _insert(connection, REFERENCES, new)
+    return len(new)
+
+
+def _insert_new(
+    connection: Connection, table: sa.Table, rows: tuple[Row, ...], names: tuple[str, ...]
+) -> int:
+    """Insert the first row of each value of the columns ``names`` that is not there yet."""
+    there = _known(connection, table, names)
+    new: list[Row] = []
     for row in rows:
-        text = dumps(row)
-        if there[text] > 0:
-            there[text] -= 1
-        else:
-            connection.execute(REFERENCES.insert().values(row))
-            added += 1
-    return added
+        if _values(row, names) not in there:
+            there.add(_values(row, names))
+            new.append(row)
+    _insert(connection, table, new)
+    return len(new)
 
 
-_KEY = (MEASUREMENTS.c.job_id, MEASUREMENTS.c.device_name, MEASUREMENTS.c.versions)
+def _insert(connection: Connection, table: sa.Table, rows: list[Row]) -> None:
+    """All at once: nobody else writes meanwhile, and a server far away answers once."""
+    if rows:
+        connection.execute(table.insert(), rows)
 
 
-def _key(row: Mapping[Any, Any]) -> tuple[str, str, str]:
-    return (row["job_id"], row["device_name"], row["versions"])
+def _known(
+    connection: Connection, table: sa.Table, names: tuple[str, ...]
+) -> set[tuple[object, ...]]:
+    """Values of the columns ``names`` that stand in ``table``."""
+    query = sa.select(*(table.c[name] for name in names)).distinct()
+    return {tuple(row) for row in connection.execute(query)}
+
+
+def _values(row: Mapping[str, Any], names: tuple[str, ...]) -> tuple[object, ...]:
+    return tuple(row[name] for name in names)
+
+
+def _key(row: Mapping[str, Any]) -> tuple[object, ...]:
+    return _values(row, _KEY)
 
 
 def _without_memory(measurement: Measurement) -> Measurement:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fleetfit import InputError, Measurement, ProtocolName, Target, Workload
+from fleetfit.comparable import check_comparable
 from fleetfit.statistics import percentile
 
 __all__ = ["NoiseFloor", "noise_floors"]
@@ -43,14 +44,18 @@ def noise_floors(repeated: Sequence[Sequence[Measurement]]) -> tuple[NoiseFloor,
     """A floor for each target, workload and protocol in measurements of the same jobs.
 
     Each item of ``repeated`` is the first measurement of a job and those that came again
-    (``Store.repeated``); every one is compared with the one before it.
+    (``Store.repeated``). Of those that are ``ok`` every one is compared with the one before it:
+    the others are off by what disturbed them. Raises InputError for more than one machine, or
+    version of a protocol, a runtime or a driver.
     """
+    stable = [[m for m in rows if m.status == "ok"] for rows in repeated]
+    _check_one_machine([m for rows in stable for m in rows])
     found: dict[tuple[ProtocolName, Target, Workload], list[float]] = {}
-    for rows in repeated:
-        query, protocol = rows[0].job.query, rows[0].job.protocol
-        times = [m.latency_p50_s for m in rows]
-        apart = [2 * abs(a - b) / (a + b) for a, b in itertools.pairwise(times)]
-        found.setdefault((protocol, query.target, query.workload), []).extend(apart)
+    for rows in stable:
+        for one, again in itertools.pairwise(rows):
+            query, times = one.job.query, (one.latency_p50_s, again.latency_p50_s)
+            apart = 2 * abs(times[0] - times[1]) / sum(times)
+            found.setdefault((one.job.protocol, query.target, query.workload), []).append(apart)
     return tuple(
         NoiseFloor(
             protocol=protocol,
@@ -62,6 +67,16 @@ def noise_floors(repeated: Sequence[Sequence[Measurement]]) -> tuple[NoiseFloor,
         )
         for (protocol, target, workload), apart in sorted(found.items(), key=_order)
     )
+
+
+def _check_one_machine(measurements: Sequence[Measurement]) -> None:
+    check_comparable(measurements)
+    names = sorted({m.device.name for m in measurements})
+    if len(names) > 1:
+        raise InputError(
+            f"Measurements of a noise floor must be of one machine, but got {', '.join(names)}; "
+            "choose one of them."
+        )
 
 
 def _order(item: tuple[tuple[ProtocolName, Target, Workload], list[float]]) -> tuple[str, ...]:

@@ -18,8 +18,8 @@ def prepare(database: Database, *, create: bool) -> bool:
     """Upgrade a store in place, or make the tables of a new one where ``create`` allows it.
 
     Returns whether it was new. In one transaction: a kill leaves the old or the new. A current
-    store costs two short queries. Raises InputError for a store of a newer program and, without
-    ``create``, for an empty one.
+    store costs two short queries. Raises InputError for a store of a newer program, for one with a
+    damaged row, which is left as it is, and, without ``create``, for an empty one.
     """
     with database.reading() as connection:
         found = _version(connection, database.name)
@@ -31,7 +31,13 @@ def prepare(database: Database, *, create: bool) -> bool:
             "measure first with profile."
         )
     with database.writing() as connection:
-        _upgrade(connection)
+        try:
+            _upgrade(connection)
+        except InputError as exc:
+            raise InputError(
+                f"Every row of the store {database.name} must be readable to upgrade it, but one "
+                f"is not: {exc} Restore it from a copy, or delete that row."
+            ) from exc
     return found is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +45,9 @@ def repeat(
 ) -> list[Measurement]:
     """Measure a random share of what this machine measured once more; each is stored as a repeat.
 
-    Only what today's protocols and runtimes would measure alike is chosen, and no exported model
-    (its file may be gone). Raises InputError where there is nothing, else as ``survey`` and
-    ``verify``.
+    What was never repeated comes first. Only what today's protocols and runtimes would measure
+    alike is chosen, and no exported model (its file may be gone). Raises InputError where there
+    is nothing, else as ``survey`` and ``verify``.
     """
     rows = [
         m
@@ -59,11 +59,18 @@ def repeat(
             f"The store {store.name} must hold measurements of this machine by today's protocols "
             "and runtimes to repeat, but holds none; profile first."
         )
+    repeated = {
+        group[0].job.id
+        for group in store.repeated()
+        if group[0].device.name == device.name and is_present(group[0], device)
+    }
     rng = np.random.default_rng(settings.seed)
     chosen = [
         row
         for protocol in ("survey", "verify")
-        for row in _some([m for m in rows if m.job.protocol == protocol], settings.share, rng)
+        for row in _some(
+            [m for m in rows if m.job.protocol == protocol], settings.share, repeated, rng
+        )
     ]
     found: list[Measurement] = []
     for seed in sorted({m.job.seed for m in chosen}):
@@ -72,9 +79,14 @@ def repeat(
     return found
 
 
-def _some(rows: list[Measurement], share: float, rng: np.random.Generator) -> list[Measurement]:
+def _some(
+    rows: list[Measurement], share: float, repeated: Set[str], rng: np.random.Generator
+) -> list[Measurement]:
+    """A share at random; of those that were repeated before none, unless all others are in it."""
     count = min(len(rows), math.ceil(share * len(rows) - 1e-9))
-    return [rows[int(i)] for i in sorted(rng.permutation(len(rows))[:count])]
+    drawn = [int(i) for i in rng.permutation(len(rows))]
+    order = sorted(drawn, key=lambda i: rows[i].job.id in repeated)
+    return [rows[i] for i in sorted(order[:count])]
 
 
 def _survey_again(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,6 +15,7 @@ from profiler.schema import MEASUREMENTS
 __all__ = [
     "Row",
     "columns_of",
+    "insert_ranked",
     "key_of",
     "matching",
     "next_repeat",
@@ -25,6 +26,9 @@ __all__ = [
 
 Row = dict[str, Any]
 """Column to value, without the number that the database gives."""
+
+_RANK: Final = {"ok": 0, "noisy": 1, "unstable": 2}
+"""Statuses, the best first."""
 
 
 def row_of(measurement: Measurement, *, repeat: int, text: str | None = None) -> Row:
@@ -47,6 +51,21 @@ def next_repeat(connection: Connection, row: Mapping[str, Any]) -> int:
     last = sa.select(sa.func.max(MEASUREMENTS.c.repeat)).where(*same_key(MEASUREMENTS, row))
     found = connection.scalar(last)
     return 0 if found is None else int(found) + 1
+
+
+def insert_ranked(connection: Connection, row: Row, *, newest: bool) -> None:
+    """Insert a measurement beside those of its job, device name and versions; none is lost.
+
+    The one of the best status is the measurement (repeat 0), the other becomes its next repeat. Of
+    equals the new one is the measurement where ``newest``, else the one that is there.
+    """
+    here = (*same_key(MEASUREMENTS, row), MEASUREMENTS.c.repeat == 0)
+    known = connection.scalar(sa.select(MEASUREMENTS.c.status).where(*here))
+    repeat = 0 if known is None else next_repeat(connection, row)
+    if known is not None and _RANK[row["status"]] < _RANK[known] + newest:
+        connection.execute(sa.update(MEASUREMENTS).where(*here).values(repeat=repeat))
+        repeat = 0
+    connection.execute(MEASUREMENTS.insert().values(row | {"repeat": repeat}))
 
 
 def matching(table: sa.Table, values: Mapping[str, Any]) -> tuple[sa.ColumnElement[bool], ...]:

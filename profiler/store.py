@@ -13,7 +13,15 @@ import sqlalchemy as sa
 from fleetfit import InputError, Job, Measurement, ProtocolName, dumps, loads
 from profiler.database import Database
 from profiler.migrate import prepare
-from profiler.rows import key_of, matching, next_repeat, reference_key_of, row_of, same_key
+from profiler.rows import (
+    insert_ranked,
+    key_of,
+    matching,
+    next_repeat,
+    reference_key_of,
+    row_of,
+    same_key,
+)
 from profiler.schema import MEASUREMENTS, QUALITIES, REFERENCES, VISITS
 from profiler.visit import Verdict, Visit
 
@@ -72,6 +80,18 @@ class Store:
             connection.execute(sa.delete(MEASUREMENTS).where(*replaced))
             connection.execute(MEASUREMENTS.insert().values(row))
 
+    def put_better(self, measurement: Measurement) -> None:
+        """Store a measurement and drop the visits it was made of; nothing is replaced.
+
+        Of it and an earlier one of the same job, device name and versions the better status is the
+        measurement (``ok``, then ``noisy``, then ``unstable``; of equals the new one), and the
+        other becomes a repeat.
+        """
+        row = row_of(measurement, repeat=0)
+        with self.database.writing() as connection:
+            connection.execute(sa.delete(VISITS).where(*same_key(VISITS, row)))
+            insert_ranked(connection, row, newest=True)
+
     def put_repeat(self, measurement: Measurement) -> int:
         """Store a measurement beside those of the same job, device name and versions.
 
@@ -83,20 +103,13 @@ class Store:
             connection.execute(MEASUREMENTS.insert().values(row))
         return int(row["repeat"])
 
-    def get(
-        self, job: Job, device_name: str, versions: Mapping[str, str] | None = None
-    ) -> Measurement | None:
-        """The measurement of a job on a device, if there is one; repeats are left out.
+    def get(self, job: Job, device_name: str, versions: Mapping[str, str]) -> Measurement | None:
+        """The measurement of a job on a device under these versions, if there is one.
 
-        Under these versions (``fleetfit.versions_of``), or the one stored last under any.
+        ``versions``: those that decide its cost (``fleetfit.versions_of``). Repeats are left out.
         """
-        table = MEASUREMENTS.c
-        query = sa.select(table.measurement).order_by(table.id.desc()).limit(1)
-        query = query.where(
-            table.job_id == job.id, table.device_name == device_name, table.repeat == 0
-        )
-        if versions is not None:
-            query = query.where(table.versions == dumps(dict(versions)))
+        same = same_key(MEASUREMENTS, key_of(job, device_name, versions))
+        query = sa.select(MEASUREMENTS.c.measurement).where(*same, MEASUREMENTS.c.repeat == 0)
         with self.database.reading() as connection:
             text = connection.scalar(query)
         return None if text is None else self.read(Measurement, text)

@@ -253,7 +253,10 @@ class Survey:
                 memory_above_imports_bytes=memory.above_imports_bytes,
                 memory=(memory.readings,) if memory.readings else (),
             )
-        self._store.put(measurement)
+        if earlier is None:
+            self._store.put_better(measurement)
+        else:  # with its memory now
+            self._store.put(measurement)
         self._done[entry.job.id] = measurement
         del self._open[entry.job.id]
 

@@ -145,12 +145,8 @@ def verified(
 
 
 def keep_better(store: Store, found: Measurement) -> None:
-    """Store ``found``; beside the one that is there (as a repeat) where only that one is ``ok``."""
-    known = store.get(found.job, found.device.name, found.versions)
-    if known is not None and known.status == "ok" != found.status:
-        store.put_repeat(found)
-    else:
-        store.put(found)
+    """Store ``found``, as a repeat where a better one is there; one no better becomes a repeat."""
+    store.put_better(found)
 
 
 def _known(

@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from fleetfit import InputError
+
 __all__ = ["upgrade"]
 
 revision = "2"
@@ -73,19 +75,29 @@ def _move(connection: sa.Connection, measurements: sa.Table) -> None:
 
 
 def _wider(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with the new columns.
+    """A row with the new columns; raises InputError that names one that is no measurement."""
+    try:
+        return row | _columns_of(row["measurement"])
+    except (ValueError, LookupError, TypeError, AttributeError) as exc:
+        raise InputError(
+            f"A measurement must be JSON with job and device, but that of id {row['id']} is not: "
+            f"{type(exc).__name__}, {exc}."
+        ) from exc
+
+
+def _columns_of(text: str) -> dict[str, Any]:
+    """New columns, and the text that goes with them.
 
     Verifications named every runtime of the device as their versions; their own decides the cost,
     the others still stand in the device.
     """
-    text = row["measurement"]
     data = json.loads(text)
     versions = data.get("versions", {})
     runtime = data["job"]["query"]["target"]["runtime"]
     if versions == data["device"].get("versions", {}):
         versions = {name: v for name, v in versions.items() if name == runtime}
         text = _canonical(data | {"versions": versions})
-    return row | {
+    return {
         "versions": _canonical(versions),
         "repeat": 0,
         "measured_at": data.get("measured_at", ""),

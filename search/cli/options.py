@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -41,6 +42,7 @@ __all__ = [
     "refuse_beside",
     "share_of",
     "targets_of",
+    "written",
 ]
 
 MAX_SEED = 2**32 - 1  # torch takes no more than a signed 64-bit number
@@ -93,6 +95,16 @@ def refuse_beside(given: str, **options: object) -> None:
             )
 
 
+def written(context: typer.Context, *, but: Collection[str]) -> dict[str, object]:
+    """Options that stand on the command line, by name, also with their default; without ``but``."""
+    found: dict[str, object] = {}
+    for name, value in context.params.items():
+        source = context.get_parameter_source(name)
+        if name not in but and source is not None and source.name == "COMMANDLINE":
+            found[name] = value
+    return found
+
+
 def open_store(url: str, *, create: bool = True) -> Store:
     """The store of the option; one that was not there before is told, a name may be mistyped."""
     from profiler import Store
@@ -138,7 +150,7 @@ def head_of(labels: int, pooling: str) -> Head:
 def targets_of(
     names: list[str] | None, device: DeviceInfo, threads: int | None
 ) -> tuple[Target, ...]:
-    """The targets of the options; without names all that this machine can run."""
+    """The targets of the options, each once; without names all that this machine can run."""
     from exporters import all_targets
 
     count = threads or device.default_threads
@@ -150,7 +162,7 @@ def targets_of(
                 "pip install onnxruntime."
             )
         return found
-    return tuple(_target(name, count) for name in names)
+    return tuple(dict.fromkeys(_target(name, count) for name in names))
 
 
 def _target(name: str, threads: int) -> Target:

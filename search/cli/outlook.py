@@ -20,21 +20,30 @@ _FAR = 10
 def sentence(curve: LearningCurve, *, wanted: float | None = None) -> str:
     """As in 3.1% now with 40 networks; 40 more would bring it to about 2.6%.
 
+    With too few networks it says that what more would buy is not known.
+
     ``wanted``: an error to reach; how many networks it takes is said too, where it is above that.
     """
     count = curve.networks[-1]
-    later = curve.error_with(2 * count)
-    text = f"{percent(curve.error)} now with {count} networks; {count} more would "
-    gain = later < _WORTHWHILE * curve.error
-    text += f"bring it to about {percent(later)}" if gain else "hardly change it"
+    text = f"{percent(curve.error)} now with {count} networks; {_with_twice(curve)}"
     if curve.noise is not None:
         text += f", the measurement noise is {percent(curve.noise)}"
-    if wanted is None or curve.error <= wanted:
+    if wanted is None or curve.error <= wanted or not curve.is_known:
         return text + "."
     needed = curve.networks_for(wanted)
     if needed is None or needed > _FAR * count:
         return text + f"; more networks would not bring it to {percent(wanted)}."
     return text + f"; {percent(wanted)} would take about {needed}."
+
+
+def _with_twice(curve: LearningCurve) -> str:
+    if not curve.is_known:
+        return "too few networks to tell what more would buy"
+    count = curve.networks[-1]
+    later = curve.error_with(2 * count)
+    if later < _WORTHWHILE * curve.error:
+        return f"{count} more would bring it to about {percent(later)}"
+    return f"{count} more would hardly change it"
 
 
 def say_outlook(curves: Sequence[LearningCurve], *, wanted: float | None = None) -> None:

@@ -30,6 +30,7 @@ from search.cli.options import (
     refuse_beside,
     share_of,
     targets_of,
+    written,
 )
 from search.cli.outlook import say_outlook
 from search.cli.workload_options import Batches, Length, LengthsOf, SeqLens, workloads_of
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["profile"]
 
 Pairs = Sequence[tuple[Target, Workload]]
+_WITH_REPEAT = ("supernet", "store", "repeat", "seed", "json")
+"""All that matters where --repeat is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,7 @@ class _Bench:
 
 
 def profile(
+    context: typer.Context,
     supernet: SupernetPath,
     store: StoreUrl = "fleetfit.db",
     networks: Annotated[
@@ -70,7 +74,8 @@ def profile(
         str | None,
         typer.Option(
             help="As in 5%: measure nothing new, but that share of all that this machine measured "
-            "(in every target and workload) once more, and print how far apart the two are (A/A)."
+            "(in every target and workload) once more, what never was repeated first, and print "
+            "how far apart the two are (A/A)."
         ),
     ] = None,
     memory_every: Annotated[
@@ -107,15 +112,7 @@ def profile(
 
     wanted = None if until is None else share_of("--until", until)
     if repeat is not None:
-        refuse_beside(
-            "--repeat",
-            until=until,
-            target=target,
-            threads=threads,
-            length=length,
-            lengths_of=lengths_of,
-            text_column=text_column,
-        )
+        refuse_beside("--repeat", **written(context, but=_WITH_REPEAT))
         again = share_of("--repeat", repeat)
         opened = open_store(store, create=False)
         count, floors = measure_again(opened, describe_device(), share=again, seed=seed)

@@ -39,16 +39,27 @@ def test_data_of_the_law_gives_the_law_back(
 ) -> None:
     n = np.sort(np.array(networks, dtype=np.float64))
     errors = np.sqrt(floor**2 + slope / n)
-    found, rise = fit_law(n, errors)
+    law = fit_law(n, errors)
+    assert law is not None
+    found, rise = law
     np.testing.assert_allclose(np.sqrt(found**2 + rise / n), errors, rtol=1e-5, atol=1e-9)
 
 
 def test_a_rising_error_promises_nothing() -> None:
-    assert fit_law(np.array([20.0, 40.0]), np.array([0.03, 0.05]))[1] == 0
+    law = fit_law(np.array([20.0, 40.0]), np.array([0.03, 0.05]))
+    assert law is not None
+    assert law[1] == 0
 
 
 def test_one_point_says_nothing_of_the_slope() -> None:
-    assert fit_law(np.array([10.0]), np.array([0.03])) == (0.03, 0.0)
+    assert fit_law(np.array([10.0]), np.array([0.03])) is None
+    unknown = curve(networks=(10,), errors=(0.03,), floor=None, slope=None)
+    assert not unknown.is_known
+    with pytest.raises(InputError, match=r"must have two sizes .* but has 1; profile more"):
+        unknown.error_with(20)
+    with pytest.raises(InputError, match="must have two sizes"):
+        unknown.networks_for(0.02)
+    assert unknown.networks_for(0.03) == 10  # it is there already
 
 
 def test_the_error_to_expect_by_hand() -> None:
@@ -86,6 +97,8 @@ def test_points_must_fit(changes: dict[str, object]) -> None:
         curve(**changes)
     with pytest.raises(InputError, match="negative"):
         curve(slope=-1.0)
+    with pytest.raises(InputError, match="both floor and slope or neither"):
+        curve(slope=None)
     with pytest.raises(InputError, match="networks >= 1"):
         curve().error_with(0)
 
@@ -107,7 +120,8 @@ def test_each_target_has_a_curve_that_ends_in_its_report() -> None:
 
 def test_shares_of_too_few_networks_are_left_out() -> None:
     predictor, _ = learn(_rows(12), "latency_p50", folds=3)
-    assert [c.networks for c in learning_curves(predictor, _rows(12))] == [(12,), (12,)]
+    curves = learning_curves(predictor, _rows(12))
+    assert [(c.networks, c.is_known) for c in curves] == [((12,), False)] * 2
 
 
 def test_what_is_promised_comes_true() -> None:

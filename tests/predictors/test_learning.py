@@ -92,6 +92,20 @@ def test_held_out_reports_leave_unstable_rows_out() -> None:
     assert (report.method, report.learned, report.tested) == ("held out", 12, 8)
 
 
+def test_held_out_rows_must_be_like_those_learned_from() -> None:
+    predictor, _ = learn(_rows(), "latency_p50", folds=QUICK)
+    held = measurements(networks(9, seed=9), targets=(FAST,), seed=1)
+    newer = [dataclasses.replace(m, device=device(openvino="2027.0")) for m in held]
+    with pytest.raises(InputError, match=r"differ: openvino 2026\.4\.1 -> 2027\.0; choose"):
+        evaluate(predictor, newer)
+    with pytest.raises(InputError, match="one version of openvino"):
+        evaluate(predictor, [*held, *newer])
+    larger = [dataclasses.replace(m, device=device(cores=4)) for m in held]
+    with pytest.raises(InputError, match="differ: device class"):
+        evaluate(predictor, larger)
+    assert evaluate(predictor, held)[0].tested == 9
+
+
 def test_one_stray_measurement_is_left_out_by_name() -> None:
     rows = [*_rows(), *measurements(networks(1, seed=5), targets=(SLOW,))]
     for metric in ("latency_p50", "memory"):

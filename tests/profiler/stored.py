@@ -68,8 +68,8 @@ CREATE TABLE qualities (
 INSERT INTO meta VALUES ('schema', '1');
 """
 _NEW_FIELDS = (
-    "build_s", "first_run_s", "flags", "gpu", "import_s", "measured_at", "memory", "set_aside_s",
-    "windows",
+    "build_s", "device_samples_s", "first_run_s", "flags", "gpu", "import_s", "measured_at",
+    "memory", "set_aside_s", "windows",
 )  # fmt: skip
 
 

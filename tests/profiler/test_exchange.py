@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 
-from fleetfit import InputError, Measurement, MemoryReading, SurroundingsError
+from fleetfit import InputError, Measurement, MemoryReading, Status
 from profiler import Contents, Merged, Store, contents_of, merge
 from profiler.visit import Visit
 from tests.profiler.conftest import NewUrl
@@ -86,6 +86,20 @@ def test_other_content_under_one_key_is_a_repeat(one: Store, two: Store) -> None
     assert one.measurements() == [rows[0]]
 
 
+def test_the_better_of_both_is_the_measurement(one: Store, two: Store) -> None:
+    flagged = [measured(0.01, job=job(seed), status="noisy") for seed in range(3)]
+    statuses = ("ok", "noisy", "unstable")
+    theirs = [measured(0.02, job=job(s), status=k) for s, k in enumerate(statuses)]
+    for ours, other in zip(flagged, theirs, strict=True):
+        one.put(ours)
+        two.put(other)
+    assert merge(one, contents_of(two)) == Merged(repeats=3)
+    assert one.measurements() == [*flagged[1:], theirs[0]]
+    assert one.get(job(0), "a", VERSIONS) == theirs[0]
+    assert (theirs[0], flagged[0]) in one.repeated()
+    assert merge(one, contents_of(two)) == Merged(known=3)
+
+
 def test_other_versions_stand_apart(one: Store, two: Store) -> None:
     one.put(measured())
     two.put(measured(0.02, versions=NEWER))
@@ -143,6 +157,24 @@ def test_visits_join_unless_the_measurement_is_there(one: Store, two: Store) -> 
     assert one.visits(job(3), "a", VERSIONS) == []
 
 
+def test_readings_never_mix_with_those_that_are_there(one: Store, two: Store) -> None:
+    for value in (0.001, 0.002):
+        two.add_reference("a", "t", VERSIONS, value)
+        two.add_reference("a", "t", NEWER, value)
+    one.add_reference("a", "t", VERSIONS, 0.003)
+    assert merge(one, contents_of(two)) == Merged(references=2)
+    assert one.references("a", "t", VERSIONS) == [0.003]
+    assert one.references("a", "t", NEWER) == [0.002, 0.001]
+    assert merge(one, contents_of(two)) == Merged()
+
+
+def test_what_is_twice_in_a_file_comes_once(one: Store) -> None:
+    quality = {"key": "k", "architecture_id": "x", "precision": "fp32", "value": 1.0}
+    rows = Contents(qualities=(quality, quality | {"value": 2.0}))
+    assert merge(one, rows) == Merged(qualities=1)
+    assert one.quality("k", "x", "fp32") == 1.0
+
+
 def test_a_merge_that_fails_leaves_nothing(one: Store) -> None:
     one.put(measured())
     rows = Contents(
@@ -152,7 +184,7 @@ def test_a_merge_that_fails_leaves_nothing(one: Store) -> None:
     before = contents_of(one)
     rows.measurements[0]["digest"] = "0" * 64
     rows.measurements[0]["job_id"] = "another"
-    with pytest.raises(SurroundingsError):
+    with pytest.raises(InputError, match="values that its tables take"):
         merge(one, rows)
     assert contents_of(one) == before
 
@@ -194,18 +226,21 @@ def test_a_put_killed_at_any_statement_is_all_or_nothing(new_url: NewUrl) -> Non
 
 
 latencies = st.sampled_from([0.01, 0.02, 0.03])
-puts = st.lists(st.tuples(st.integers(0, 1), latencies, st.booleans(), st.booleans()), max_size=5)
+kinds = st.sampled_from(["ok", "noisy"])
+puts = st.lists(
+    st.tuples(st.integers(0, 1), latencies, st.booleans(), st.booleans(), kinds), max_size=5
+)
 
 
-def stored(path: Path, what: list[tuple[int, float, bool, bool]]) -> Contents:
-    """Of a new store with these (seed, latency, whether a repeat, whether memory) in turn."""
+def stored(path: Path, what: list[tuple[int, float, bool, bool, Status]]) -> Contents:
+    """Of a new store with these (seed, latency, is a repeat, has memory, status) in turn."""
     empty = path.with_name("empty.db")
     if not empty.exists():
         Store(str(empty)).close()
     shutil.copy(empty, path)
     with Store(str(path)) as store:
-        for seed, latency, again, memory in what:
-            given = measured(latency, job=job(seed), **(MEMORY if memory else {}))
+        for seed, latency, again, memory, status in what:
+            given = measured(latency, job=job(seed), status=status, **(MEMORY if memory else {}))
             if again:
                 store.put_repeat(given)
             else:

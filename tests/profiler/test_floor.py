@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from fleetfit import DeviceInfo, InputError, Job, Measurement, Query, Target, Workload
@@ -30,6 +32,28 @@ def test_each_row_is_compared_with_the_one_before(space: ElasticSpace, device: D
     assert (floor.protocol, floor.target, floor.pairs) == ("survey", TARGET, 3)
     assert floor.median == 0.0  # of 0.2, 0 and 0
     assert floor.p95 == pytest.approx(0.2)
+
+
+def test_only_rows_that_are_ok_are_compared(space: ElasticSpace, device: DeviceInfo) -> None:
+    first, off, again = (row(space, device, s) for s in (0.9, 9.0, 1.1))
+    noisy = dataclasses.replace(off, status="noisy")
+    unstable = dataclasses.replace(off, status="unstable")
+    (floor,) = noise_floors([[first, noisy, unstable, again], [noisy, again]])
+    assert floor.pairs == 1
+    assert floor.p95 == pytest.approx(0.2)
+    assert noise_floors([[first, noisy]]) == ()
+
+
+def test_other_machines_and_versions_have_floors_of_their_own(
+    space: ElasticSpace, device: DeviceInfo
+) -> None:
+    here = [row(space, device, s) for s in (0.9, 1.1)]
+    elsewhere = dataclasses.replace(device, name="other")
+    with pytest.raises(InputError, match=r"one machine, but got .*other.*; choose one"):
+        noise_floors([here, [row(space, elsewhere, 1.0)] * 2])
+    newer = dataclasses.replace(device, versions={"onnxruntime": "9.9"})
+    with pytest.raises(InputError, match="version of onnxruntime"):
+        noise_floors([here, [row(space, newer, 1.0)] * 2])
 
 
 def test_nothing_repeated_has_no_floor() -> None:

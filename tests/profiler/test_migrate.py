@@ -142,3 +142,24 @@ def test_killed_at_any_statement_it_is_old_or_new(new_url: NewUrl, tmp_path: Pat
                 assert store.measurements() == kept
                 assert store.quality("k", "x", "fp32") == 1.5
     assert deaths > 4
+
+
+@pytest.mark.parametrize("text", ["{no JSON", '{"job": {}}', "[]", '{"job": 1, "device": 2}'])
+def test_a_damaged_row_is_named_and_nothing_is_touched(url: str, text: str) -> None:
+    write_version_1(url, 3)
+    database = Database(url, create=False)
+    with database.writing() as connection:
+        damage = sa.text("UPDATE measurements SET measurement = :text WHERE id = 2")
+        connection.execute(damage, {"text": text})
+    with database.reading() as connection:
+        before = connection.execute(sa.text("SELECT * FROM measurements")).all()
+    wanted = r"that of id 2 is not: .* Restore it from a copy"
+    with pytest.raises(InputError, match=wanted) as caught:
+        Store(url)
+    assert database.name in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with database.reading() as connection:
+        assert connection.execute(sa.text("SELECT * FROM measurements")).all() == before
+        assert connection.scalar(sa.text("SELECT value FROM meta")) == "1"
+        assert not sa.inspect(connection).has_table("alembic_version")
+    database.close()

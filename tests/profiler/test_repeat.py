@@ -97,6 +97,17 @@ def test_a_share_is_measured_again_and_kept_beside(store: Store, device: DeviceI
         assert floor.median == pytest.approx(0.1 / 1.05)
 
 
+@pytest.mark.usefixtures("slower", "filled")
+def test_what_was_never_repeated_comes_first(store: Store, device: DeviceInfo) -> None:
+    settings = RepeatSettings(share=0.5)
+    found = [repeat(store, device=device, settings=settings) for _ in range(2)]
+    first, second = ({m.job.id for m in one if m.job.protocol == "survey"} for one in found)
+    assert len(first) == len(second) == 15
+    assert not first & second
+    repeat(store, device=device, settings=settings)  # where none is left, they come again
+    assert sum(len(rows) - 1 for rows in store.repeated()) == 3 * (15 + 1)
+
+
 @pytest.mark.usefixtures("filled")
 def test_what_is_complete_when_it_is_interrupted_is_kept(
     store: Store, device: DeviceInfo, monkeypatch: pytest.MonkeyPatch

@@ -29,7 +29,7 @@ def store(url: str) -> Iterator[Store]:
 def test_a_measurement_comes_back_equal(store: Store) -> None:
     given = measured()
     store.put(given)
-    assert store.get(given.job, "a") == given
+    assert store.get(given.job, "a", VERSIONS) == given
     assert store.measurements() == [given]
     assert store.repeated() == []
 
@@ -45,16 +45,13 @@ def test_one_of_each_job_device_and_versions(store: Store) -> None:
     assert store.measurements() == [replacing, elsewhere, later]
 
 
-def test_versions_choose_or_the_newest_comes(store: Store) -> None:
+def test_versions_choose(store: Store) -> None:
     first, second = measured(0.01), measured(0.02, versions=NEWER)
     store.put(first)
     store.put(second)
-    assert store.get(job(), "a") == second
     assert store.get(job(), "a", versions_of(job().query.target, DEVICE)) == first
     assert store.get(job(), "a", NEWER) == second
     assert store.get(job(), "a", {}) is None
-    store.put(first)  # measured again after the runtime went back
-    assert store.get(job(), "a") == first
 
 
 def test_repeats_stand_beside_the_measurement(store: Store) -> None:
@@ -62,12 +59,31 @@ def test_repeats_stand_beside_the_measurement(store: Store) -> None:
     store.put(rows[0])
     assert [store.put_repeat(m) for m in rows[1:]] == [1, 2]
     store.put(measured(job=job(1)))
-    assert store.get(job(), "a") == rows[0]
+    assert store.get(job(), "a", VERSIONS) == rows[0]
     assert store.measurements() == [rows[0], measured(job=job(1))]
     assert store.repeated() == [tuple(rows)]
     replacing = measured(0.04)
     store.put(replacing)
     assert store.repeated() == [(replacing, *rows[1:])]
+
+
+STATUSES = ("unstable", "noisy", "ok")
+
+
+@pytest.mark.parametrize("first", range(3))
+@pytest.mark.parametrize("second", range(3))
+def test_the_better_of_two_is_the_measurement(store: Store, first: int, second: int) -> None:
+    one, two = measured(0.01, status=STATUSES[first]), measured(0.02, status=STATUSES[second])
+    store.add_visit(job(), "a", VISIT, VERSIONS)
+    store.put_better(one)
+    assert store.visits(job(), "a", VERSIONS) == []
+    store.put_better(two)
+    wanted = (one, two) if first > second else (two, one)  # of equals the new one
+    assert store.get(job(), "a", VERSIONS) == wanted[0]
+    assert store.repeated() == [wanted]
+    again = measured(0.03)
+    assert store.put_repeat(again) == 2
+    assert store.repeated() == [(*wanted, again)]
 
 
 def test_a_repeat_of_nothing_is_the_measurement(store: Store) -> None:
@@ -84,7 +100,7 @@ def test_selection_by_class_and_protocol(store: Store) -> None:
     store.put(second)
     assert store.measurements(device_class=DEVICE.device_class) == [first]
     assert store.measurements(protocol="verify") == [second]
-    assert store.get(job(), "absent") is None
+    assert store.get(job(), "absent", VERSIONS) is None
 
 
 def test_visits_keep_order_verdict_and_versions(store: Store) -> None:
@@ -136,7 +152,7 @@ def test_a_clock_that_steps_back_changes_no_order(store: Store) -> None:
         store.put(one)
     store.put_repeat(again)
     assert store.measurements() == [first, second, later]
-    assert store.get(job(), "a") == later
+    assert store.get(job(), "a", NEWER) == later
     assert store.repeated() == [(second, again)]
 
 
@@ -144,7 +160,7 @@ def test_reopened_it_has_everything(url: str) -> None:
     with Store(url) as store:
         store.put(measured())
     with Store(url, create=False) as store:
-        assert store.get(job(), "a") == measured()
+        assert store.get(job(), "a", VERSIONS) == measured()
 
 
 def test_a_file_is_made_with_its_folder_and_a_log_ahead(tmp_path: Path) -> None:
@@ -160,7 +176,7 @@ def test_two_may_write_at_once(url: str) -> None:
     with Store(url) as one, Store(url) as two:
         one.put_quality("k", "a", "fp32", 1.0)
         two.put(measured())
-        assert one.get(job(), "a") == measured()
+        assert one.get(job(), "a", VERSIONS) == measured()
         assert two.put_repeat(measured(0.02)) == 1
         assert one.put_repeat(measured(0.03)) == 2
 

@@ -124,7 +124,7 @@ def test_a_crash_costs_only_the_one_that_crashes(
     assert [m.job.query for m in store.measurements()] == [queries[1]]
 
 
-def test_an_ok_row_is_not_replaced_by_a_noisy_one(
+def test_an_ok_row_stays_and_a_flagged_one_becomes_a_repeat(
     queries: list[Query],
     store: Store,
     device: DeviceInfo,
@@ -132,7 +132,8 @@ def test_an_ok_row_is_not_replaced_by_a_noisy_one(
 ) -> None:
     good, _ = each(queries, device, [])
     noisy = dataclasses.replace(good, status="noisy", flags=("disturbed",))
-    for one in (noisy, good, noisy):
+    unstable = dataclasses.replace(good, status="unstable", flags=("capped",))
+    for one in (noisy, unstable, good, noisy):
         keep_better(store, one)
     assert store.measurements() == [good]
-    assert store.repeated() == [(good, noisy)]
+    assert store.repeated() == [(good, unstable, noisy, noisy)]

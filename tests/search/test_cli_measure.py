@@ -130,6 +130,12 @@ def test_repeat_measures_a_share_again_and_learn_shows_the_floor(
     ("words", "said"),
     [
         (("--repeat", "5%", "--until", "3%"), "--until must not come with --repeat"),
+        (("--repeat", "5%", "--networks", "40"), "--networks must not come with --repeat"),
+        (("--repeat", "5%", "--batch", "1"), "--batch must not come with --repeat"),
+        (("--seq-len", "128", "--repeat", "5%"), "--seq-len must not come with --repeat"),
+        (("--memory-every", "0", "--repeat", "5%"), "--memory-every must not come with --repeat"),
+        (("--repeat", "5%", "--labels", "0"), "--labels must not come with --repeat"),
+        (("--repeat", "5%", "--target", "onnxruntime-fp32"), "--target must not come with"),
         (("--repeat", "0%"), "share to repeat must be above 0"),
         (("--repeat", "many"), "--repeat"),
     ],

@@ -34,6 +34,16 @@ def test_no_gain_is_said() -> None:
     assert sentence(flat) == "5.0% now with 40 networks; 40 more would hardly change it."
 
 
+def test_of_too_few_networks_nothing_is_promised() -> None:
+    few = dataclasses.replace(CURVE, networks=(10,), errors=(0.05,), floor=None, slope=None)
+    wanted = (
+        "5.0% now with 10 networks; too few networks to tell what more would buy, "
+        "the measurement noise is 2.0%."
+    )
+    assert sentence(few) == wanted
+    assert sentence(few, wanted=0.03) == wanted
+
+
 @pytest.mark.parametrize(
     ("wanted", "end"),
     [
