@@ -123,8 +123,8 @@ class Worker:
         except TimeoutError:
             self.kill()
             raise SurroundingsError(
-                f"The child {self.module} must answer within {timeout_s:.3g} s, but did not and was "
-                "stopped; try again on a quieter machine or leave this target out."
+                f"The child {self.module} must answer within {timeout_s:.3g} s, but did not and "
+                "was stopped; try again on a quieter machine or leave this target out."
             ) from None
         except BaseException:
             self.kill()
