@@ -20,6 +20,8 @@ from profiler.standin import Behaviour, install
 from supernet.spaces import read_config
 
 MIB: Final = 2**20
+HICCUPS: Final = 3
+"""Runs of 12 ms in place of 4 that a shared machine may have among 1,500."""
 CENTRES: Final = {
     "sleep": (Behaviour(sleep_s=0.05), 0.05),
     "spin": (Behaviour(spin_s=0.004), 0.004),
@@ -63,10 +65,10 @@ def figures(args: argparse.Namespace) -> dict[str, object]:
         found = measured(query, behaviour, memory=False)
         errors[name] = found.latency_p50_s / truth_s - 1
         said(name, f"{errors[name]:+.2%} {found.status} {found.flags}")
-        # Of the slow first runs none may be left among 200 and more: not even in the tail.
-        if behaviour.slow_runs and (
-            found.latency_p90_s > 1.01 * truth_s or (found.first_run_s or 0) < 3 * truth_s
-        ):
+        # Of the 30 slow first runs of each process, four times as long, none may be left.
+        left = sum(s > 3 * truth_s for process in found.samples_s for s in process)
+        slow_first = (found.first_run_s or 0) > 3 * truth_s
+        if behaviour.slow_runs and (left > HICCUPS or not slow_first):
             missed.append(name)
     block = np.ones(300 * MIB // 8)  # a large parent: its peak must not be the child's
     empty = measured(query, Behaviour(spin_s=0.001), memory=True).memory_bytes or 0
