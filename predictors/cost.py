@@ -128,7 +128,8 @@ class CostPredictor(Predictor):
                 f"A target must be one that {self.metric} was learned for under {workload} "
                 f"({', '.join(targets)}), but got {target}; profile it and learn again."
             )
-        workloads = dict.fromkeys(str(w) for _, w in self.models_)
+        known = sorted((w for _, w in self.models_), key=lambda w: (w.batch, w.seq_len, w.lengths))
+        workloads = dict.fromkeys(map(str, known))
         other = " (other quantiles)" if str(workload) in workloads else ""
         raise InputError(
             f"A workload must be one that {self.metric} was learned for "
