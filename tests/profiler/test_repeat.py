@@ -26,9 +26,8 @@ from supernet.spaces import ElasticSpace
 MODULE = sys.modules["profiler.repeat"]
 
 
-@pytest.fixture
-def slower(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine is 8 % slower now: less than what its reference is gated by."""
+def surveyed(slowdown: float) -> Callable[..., list[Measurement]]:
+    """A survey on a machine that is so much slower now."""
 
     def survey(
         queries: list[Query],
@@ -38,8 +37,15 @@ def slower(monkeypatch: pytest.MonkeyPatch) -> None:
         settings: SurveySettings,
         progress: Progress | None,
     ) -> list[Measurement]:
-        bench = FakeBench(lambda now_s: 1.08)
+        bench = FakeBench(lambda now_s: slowdown)
         return Survey(queries, store=store, device=device, settings=settings).run(bench, progress)
+
+    return survey
+
+
+@pytest.fixture
+def slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine is 8 % slower now: less than what its reference is gated by."""
 
     def verify_each(
         queries: list[Query],
@@ -54,7 +60,7 @@ def slower(monkeypatch: pytest.MonkeyPatch) -> None:
             keep(one)
         return found
 
-    monkeypatch.setattr(MODULE, "survey", survey)
+    monkeypatch.setattr(MODULE, "survey", surveyed(1.08))
     monkeypatch.setattr(MODULE, "verify_each", verify_each)
 
 
@@ -151,18 +157,7 @@ def test_a_share_is_a_share(share: float) -> None:
 def test_a_machine_slower_than_it_was_is_seen(
     store: Store, device: DeviceInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def survey(
-        queries: list[Query],
-        *,
-        store: Store,
-        device: DeviceInfo,
-        settings: SurveySettings,
-        progress: Progress | None,
-    ) -> list[Measurement]:
-        bench = FakeBench(lambda now_s: 1.3)
-        return Survey(queries, store=store, device=device, settings=settings).run(bench, progress)
-
-    monkeypatch.setattr(MODULE, "survey", survey)
+    monkeypatch.setattr(MODULE, "survey", surveyed(1.3))
     monkeypatch.setattr(MODULE, "verify_each", lambda *given, **named: [])
     found = repeat(store, device=device, settings=RepeatSettings(share=0.1))
     assert {m.status for m in found} == {"noisy"}
