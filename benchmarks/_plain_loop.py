@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from exporters import emit, make_inputs, random_weights, runtime
+from exporters import emit, make_inputs, random_weights, runtime_of
 from fleetfit import Query, loads
 
 WARMUP: Final = 30
@@ -27,7 +27,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         fixed = workload if target.shapes == "fixed" else None
         model = emit(arch, random_weights(arch), workload=fixed)
-        adapter = runtime(target.runtime)
+        adapter = runtime_of(target)
         session = adapter.load(adapter.build(model, target, workload, Path(directory)))
         inputs = make_inputs(arch.embedding, workload, seed=1, count=8)
         seconds = []

@@ -43,7 +43,6 @@ from fleetfit import (
     FeedForward,
     Head,
     Layer,
-    RuntimeName,
     SelfAttention,
     Target,
     Workload,
@@ -65,7 +64,7 @@ class Row:
     exporter_s: float
     nodes: tuple[int, int]
     max_abs_diff: float
-    latencies_s: dict[RuntimeName, tuple[float, float]]
+    latencies_s: dict[str, tuple[float, float]]
     """Runtime to (ours, the exporter's)."""
 
 
@@ -161,7 +160,7 @@ def compare(
     )
     diff, latencies = 0.0, {}
     for name, runtime in RUNTIMES.items():
-        target = Target(runtime=name, threads=threads)
+        target = Target(runtime=runtime.name, threads=threads)
         with tempfile.TemporaryDirectory() as ours_at, tempfile.TemporaryDirectory() as theirs_at:
             pairs = ((ours, ours_at), (theirs, theirs_at))
             one, other = (

@@ -28,6 +28,7 @@ _SYS: Final = Path("/sys")
 _DISTRIBUTIONS: Final = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
     "openvino": ("openvino",),
+    "tensorrt": ("tensorrt",),
 }
 
 

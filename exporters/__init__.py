@@ -1,5 +1,6 @@
 """Weights -> ONNX -> runtime artefact -> bundle."""
 
+from exporters._file import artifact_of
 from exporters.bundle import load_bundle, read_weights, write_bundle
 from exporters.emit import INPUTS, emit
 from exporters.inputs import make_inputs
@@ -9,7 +10,7 @@ from exporters.manifest import Cost, Licence, Manifest, TaskMetric
 from exporters.onnxruntime_cpu import plain_session
 from exporters.parity import LIMITS, Parity, check_parity, differences
 from exporters.random_weights import random_weights
-from exporters.registry import RUNTIMES, all_targets, runtime
+from exporters.registry import RUNTIMES, all_targets, runtime, runtime_of
 from exporters.runtime import Artifact, Inputs, Outputs, Runtime, Session
 from exporters.serialize import model_bytes
 
@@ -29,6 +30,7 @@ __all__ = [
     "Session",
     "TaskMetric",
     "all_targets",
+    "artifact_of",
     "check_parity",
     "differences",
     "emit",
@@ -40,6 +42,7 @@ __all__ = [
     "random_weights",
     "read_weights",
     "runtime",
+    "runtime_of",
     "token_lengths",
     "write_bundle",
 ]

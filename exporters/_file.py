@@ -1,4 +1,4 @@
-"""The artefact of runtimes that load ONNX as it is."""
+"""Artefacts as files: ONNX as it is, and what others have written."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import onnx
 
-from exporters.runtime import Artifact, check_shapes
+from exporters.runtime import Artifact, check_shapes, files_of
 from exporters.serialize import model_bytes
 from fleetfit import InputError, Target, Workload
 from fleetfit.files import write_bytes
 
-__all__ = ["existing", "write_onnx"]
+__all__ = ["artifact_of", "existing", "write_onnx"]
 
 
 def write_onnx(
@@ -32,10 +32,29 @@ def write_onnx(
     )
 
 
+def artifact_of(path: Path, target: Target, workload: Workload) -> Artifact:
+    """The artefact of files that are there; raises InputError where one is not."""
+    size, digest = 0, hashlib.sha256()
+    for part in files_of(path):
+        try:
+            with part.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+                    size += len(block)
+        except OSError as exc:
+            raise InputError(
+                f"An artefact's files must be readable, but {part} is not; build it."
+            ) from exc
+    return Artifact(
+        target=target, workload=workload, path=str(path), file_bytes=size, sha256=digest.hexdigest()
+    )
+
+
 def existing(artifact: Artifact) -> str:
     """The artefact's path; raises InputError where there is no file."""
-    if not Path(artifact.path).is_file():
-        raise InputError(
-            f"An artefact must be an existing file, but {artifact.path} is not there; build it."
-        )
+    for part in artifact.files:
+        if not part.is_file():
+            raise InputError(
+                f"An artefact must be an existing file, but {part} is not there; build it."
+            )
     return artifact.path

@@ -12,7 +12,14 @@ from onnx import TensorProto, helper
 
 __all__ = ["GraphBuilder"]
 
-_TYPES = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
+_TYPES = {
+    np.dtype(np.float32): TensorProto.FLOAT,
+    np.dtype(np.float16): TensorProto.FLOAT16,
+    np.dtype(np.int64): TensorProto.INT64,
+    np.dtype(np.int32): TensorProto.INT32,
+    np.dtype(np.int8): TensorProto.INT8,
+    np.dtype(np.uint8): TensorProto.UINT8,
+}
 
 
 class GraphBuilder:
@@ -35,6 +42,15 @@ class GraphBuilder:
         self._graph.node.append(node)
         return name
 
+    def add_many(self, op: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """Append a node with several outputs; its name is the first one's."""
+        names = list(outputs)
+        self._graph.node.append(helper.make_node(op, list(inputs), names, name=names[0]))
+
+    def copy(self, node: onnx.NodeProto) -> None:
+        """Append a copy of a node of another graph."""
+        self._graph.node.append(node)
+
     def split(self, value: str, names: Sequence[str]) -> None:
         """Append a split of the last axis into equal parts ``names``."""
         parts = list(names)
@@ -51,7 +67,7 @@ class GraphBuilder:
         self._graph.node[-1].output[0] = output
 
     def constant(self, name: str, array: npt.NDArray[Any]) -> str:
-        """Keep ``array`` (float32 or int64) in the file under ``name``, once; returns the name."""
+        """Keep ``array`` in the file under ``name``, once; returns the name."""
         if name not in self._constants:
             self._constants.add(name)
             tensor = self._graph.initializer.add()

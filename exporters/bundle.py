@@ -13,7 +13,7 @@ import onnx
 
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Manifest, read_manifest
-from exporters.registry import runtime
+from exporters.registry import runtime_of
 from exporters.runtime import Artifact, Session, check_shapes
 from exporters.serialize import model_bytes
 from exporters.text import TextEncoder
@@ -77,7 +77,7 @@ def load_bundle(path: Path | str) -> LoadedBundle:
         file_bytes=model.stat().st_size,
         sha256=manifest.files["model.onnx"],
     )
-    session = runtime(manifest.target.runtime).load(artifact)
+    session = runtime_of(manifest.target).load(artifact)
     _check_session(session, manifest)
     return LoadedBundle(manifest=manifest, session=session, encoder=encoder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from exporters.runtime import (
     check_target,
     wrong_inputs,
 )
-from fleetfit import DeviceInfo, InputError, RuntimeName, Target, Workload
+from fleetfit import DeviceInfo, InputError, Provider, RuntimeName, Target, Workload
 
 __all__ = ["FakeRuntime"]
 
@@ -31,6 +32,11 @@ class FakeRuntime(Runtime):
     def name(self) -> RuntimeName:
         """See Runtime."""
         return "onnxruntime"
+
+    @property
+    def provider(self) -> Provider:
+        """See Runtime."""
+        return "cpu"
 
     def available(self) -> bool:
         """See Runtime."""
@@ -44,8 +50,18 @@ class FakeRuntime(Runtime):
         """See Runtime."""
         return (Target(runtime=self.name, threads=threads),)
 
+    def takes_onnx(self, target: Target) -> bool:
+        """See Runtime."""
+        return True
+
     def build(
-        self, model: onnx.ModelProto, target: Target, workload: Workload, directory: Path
+        self,
+        model: onnx.ModelProto,
+        target: Target,
+        workload: Workload,
+        directory: Path,
+        *,
+        calibration: Sequence[Inputs] = (),
     ) -> Artifact:
         """See Runtime."""
         check_target(self.name, ("fp32",), target)

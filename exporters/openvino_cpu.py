@@ -1,20 +1,22 @@
-"""OpenVINO on the processor, fp32 and bf16. Left alone it would choose bf16 silently."""
+"""OpenVINO on the processor. Left alone it would choose bf16 silently."""
 
 from __future__ import annotations
 
-import functools
 import importlib.util
-import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
 from exporters._file import existing, write_onnx
+from exporters._nncf import write_quantized
+from exporters._openvino import ov_core, ov_library
 from exporters.emit import LONGEST
+from exporters.quantize import PRECISION
 from exporters.runtime import (
     Artifact,
     InputRule,
@@ -23,7 +25,9 @@ from exporters.runtime import (
     Runtime,
     Session,
     check_affinity,
+    check_calibration,
     check_read_back,
+    check_shapes,
     check_target,
     said,
     wrong_inputs,
@@ -31,7 +35,8 @@ from exporters.runtime import (
 from fleetfit import (
     DeviceInfo,
     InputError,
-    RuntimeMissing,
+    Precision,
+    Provider,
     RuntimeName,
     SurroundingsError,
     Target,
@@ -40,8 +45,13 @@ from fleetfit import (
 
 __all__ = ["OpenVinoCpu"]
 
-_PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
-_TYPE_NAMES = {"float32": "f32", "bfloat16": "bf16"}
+_PRECISIONS: Final = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+"""Precision to the hint for everything that is not quantised."""
+_NEEDS: Final = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
+"""Precision to the processor's capability, in OpenVINO's words."""
+_TYPE_NAMES: Final = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+_PRODUCTS: Final = {"fp32": {"f32"}, "bf16": {"bf16"}, "fp16": {"f16"}, "int8": {"i8", "u8"}}
+"""Precision to the types in which the compiled network multiplies weights."""
 
 
 class OpenVinoCpu(Runtime):
@@ -52,34 +62,61 @@ class OpenVinoCpu(Runtime):
         """See Runtime."""
         return "openvino"
 
+    @property
+    def provider(self) -> Provider:
+        """See Runtime."""
+        return "cpu"
+
     def available(self) -> bool:
         """See Runtime."""
         return importlib.util.find_spec("openvino") is not None
 
     def version(self) -> str:
         """See Runtime."""
-        return str(_library().__version__)
+        return str(ov_library().__version__)
 
     def targets(self, device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
-        """See Runtime; bf16 only where the processor multiplies it natively."""
+        """See Runtime; bf16 and fp16 only where the processor multiplies them natively."""
         if not self.available():
             return ()
-        fp32 = Target(runtime=self.name, threads=threads)
-        bf16 = Target(runtime=self.name, precision="bf16", threads=threads)
-        return (fp32, bf16) if device.has_bf16 else (fp32,)
+        native: list[tuple[Precision, bool]] = [
+            ("fp32", True),
+            ("bf16", device.has_bf16),
+            ("fp16", device.has_fp16),
+            ("int8", True),
+        ]
+        return tuple(
+            Target(runtime=self.name, precision=precision, threads=threads)
+            for precision, is_native in native
+            if is_native
+        )
+
+    def takes_onnx(self, target: Target) -> bool:
+        """See Runtime."""
+        return target.precision != "int8"
 
     def build(
-        self, model: onnx.ModelProto, target: Target, workload: Workload, directory: Path
+        self,
+        model: onnx.ModelProto,
+        target: Target,
+        workload: Workload,
+        directory: Path,
+        *,
+        calibration: Sequence[Inputs] = (),
     ) -> Artifact:
-        """See Runtime; the artefact is the ONNX file."""
+        """See Runtime; the artefact is the ONNX file, for int8 OpenVINO's own form."""
         _check(target)
-        return write_onnx(model, target, workload, directory)
+        check_calibration(target, calibration)
+        if target.precision != "int8":
+            return write_onnx(model, target, workload, directory)
+        check_shapes(model, target, workload)
+        return write_quantized(model, target, workload, directory, calibration)
 
     def options(self, target: Target) -> dict[str, Any]:
         """See Runtime: device, properties, and what the processor must be able to do."""
         return {
             "device": "CPU",
-            "needs": ["BF16"] if target.precision == "bf16" else [],
+            "needs": [_NEEDS[target.precision]] if target.precision in _NEEDS else [],
             "properties": {
                 "ENABLE_CPU_PINNING": "NO",
                 "EXECUTION_MODE_HINT": "PERFORMANCE",
@@ -91,16 +128,16 @@ class OpenVinoCpu(Runtime):
         }
 
     def load(self, artifact: Artifact) -> Session:
-        """See Runtime; bf16 on a processor without it is a SurroundingsError."""
+        """See Runtime; bf16 or fp16 on a processor without it is a SurroundingsError."""
         target = artifact.target
         _check(target)
         check_affinity(target)
-        core = _core()
+        core = ov_core()
         options = self.options(target)
         if not set(options["needs"]) <= set(capabilities()):
             raise SurroundingsError(
-                "The processor must multiply bf16 natively for this target, but it does not; "
-                "choose fp32."
+                f"The processor must multiply {target.precision} natively for this target, but it "
+                "does not; choose fp32."
             )
         path = existing(artifact)
         try:
@@ -116,7 +153,8 @@ class OpenVinoCpu(Runtime):
                 f"OpenVINO must be able to compile {path}, but says: {said(exc)}"
             ) from exc
         loaded = _OpenVinoSession(model, compiled, path)
-        check_read_back(target, options["properties"], loaded.properties)
+        wanted = options["properties"] | {PRECISION: target.precision}
+        check_read_back(target, wanted, loaded.properties)
         return loaded
 
 
@@ -143,7 +181,8 @@ class _OpenVinoSession(Session):
 
     @property
     def properties(self) -> dict[str, str]:
-        return {key: _text(self._compiled.get_property(key)) for key in _READ}
+        found = {key: _text(self._compiled.get_property(key)) for key in _READ}
+        return found | {PRECISION: _precision(self._compiled)}
 
     def run(self, inputs: Inputs) -> Outputs:
         self._rule.check(inputs)
@@ -162,7 +201,7 @@ class _OpenVinoSession(Session):
         shape = inputs["input_ids"].shape
         if shape != self._filled:
             self._filled = ()  # should one of the tensors be refused
-            tensors = {name: _library().Tensor(np.int64, shape) for name in inputs}
+            tensors = {name: ov_library().Tensor(np.int64, shape) for name in inputs}
             for name, tensor in tensors.items():
                 self._request.set_tensor(name, tensor)
             self._own = {name: tensor.data for name, tensor in tensors.items()}
@@ -176,6 +215,17 @@ _READ = (
     "EXECUTION_DEVICES",
     "ENABLE_HYPER_THREADING",
 )
+
+
+def _precision(compiled: Any) -> str:
+    """The precision in which a compiled network multiplies by weights; "mixed" for several."""
+    types = set()
+    for op in compiled.get_runtime_model().get_ops():
+        info = op.get_rt_info()
+        if str(info["layerType"].value) == "FullyConnected":
+            types.add(str(info["runtimePrecision"].value))
+    fitting = [name for name, wanted in _PRODUCTS.items() if types and types <= wanted]
+    return fitting[0] if fitting else "mixed: " + ", ".join(sorted(types))
 
 
 def _dims(shape: Any) -> list[int | None]:
@@ -204,23 +254,4 @@ def _check(target: Target) -> None:
 
 def capabilities() -> tuple[str, ...]:
     """What OpenVINO says the processor can do natively, as in BF16."""
-    return tuple(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-
-
-@functools.cache
-def _core() -> Any:
-    return _library().Core()
-
-
-def _library() -> Any:
-    # Its telemetry would call home and write to the home directory; OpenVINO goes without it where
-    # that package cannot be imported.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    try:
-        import openvino
-    except ImportError as exc:
-        raise RuntimeMissing(
-            "OpenVINO must be installed for this target, but it is not: "
-            "pip install 'fleetfit[openvino]'."
-        ) from exc
-    return openvino
+    return tuple(ov_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))

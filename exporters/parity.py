@@ -26,6 +26,11 @@ bf16 rounds to 2^-9 = 0.2 %; over the roundings of 3 to 6 layers, 192 to 384 wid
 difference was 0.8 to 1.6 % for every head, and the limit is three times the worst of them.
 """
 
+FP16_LIMIT = 0.01
+"""The same in fp16 and in TF32, which round to 2^-11."""
+INT8_LIMIT = 0.25
+"""The same in int8."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parity:
@@ -110,7 +115,11 @@ def differences(
 
 LIMITS: dict[Precision, Callable[[float], float]] = {
     "fp32": lambda scale: FP32_LIMIT,
+    "tf32": lambda scale: FP16_LIMIT * scale,
     "bf16": lambda scale: BF16_LIMIT * scale,
+    "fp16": lambda scale: FP16_LIMIT * scale,
+    "int8": lambda scale: INT8_LIMIT * scale,
+    "int8_dynamic": lambda scale: INT8_LIMIT * scale,
 }
 """Precision to the limit of the absolute difference, given the output's largest magnitude."""
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Final
 
 from exporters.onnxruntime_cpu import OnnxRuntimeCpu
 from exporters.openvino_cpu import OpenVinoCpu
 from exporters.runtime import Runtime
-from fleetfit import DeviceInfo, InputError, RuntimeName, Target
+from fleetfit import DeviceInfo, InputError, Target
 
-__all__ = ["RUNTIMES", "all_targets", "runtime"]
+__all__ = ["RUNTIMES", "all_targets", "runtime", "runtime_of"]
 
-RUNTIMES: dict[RuntimeName, Runtime] = {"onnxruntime": OnnxRuntimeCpu(), "openvino": OpenVinoCpu()}
+RUNTIMES: Final[dict[str, Runtime]] = {"onnxruntime": OnnxRuntimeCpu(), "openvino": OpenVinoCpu()}
+"""Runtime, with ``-cuda`` where it also runs on processors, to its adapter."""
 
 
 def runtime(name: str) -> Runtime:
     """The runtime of that name, installed or not; raises InputError for an unknown one."""
-    for known, found in RUNTIMES.items():
-        if known == name:
-            return found
-    raise InputError(f"A runtime must be one of {', '.join(get_args(RuntimeName))}, got {name!r}.")
+    if name not in RUNTIMES:
+        raise InputError(f"A runtime must be one of {', '.join(RUNTIMES)}, got {name!r}.")
+    return RUNTIMES[name]
+
+
+def runtime_of(target: Target) -> Runtime:
+    """The runtime that builds and loads for ``target``; raises InputError where none does."""
+    both = f"{target.runtime}-{target.provider}"
+    return runtime(both if both in RUNTIMES else target.runtime)
 
 
 def all_targets(device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:

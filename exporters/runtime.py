@@ -14,7 +14,15 @@ import numpy.typing as npt
 import onnx
 
 from exporters.emit import INPUTS, LONGEST
-from fleetfit import DeviceInfo, InputError, RuntimeName, SurroundingsError, Target, Workload
+from fleetfit import (
+    DeviceInfo,
+    InputError,
+    Provider,
+    RuntimeName,
+    SurroundingsError,
+    Target,
+    Workload,
+)
 
 __all__ = ["Artifact", "Inputs", "Outputs", "Runtime", "Session"]
 
@@ -24,15 +32,16 @@ Outputs = dict[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
-    """A file that a runtime loads, made for one target and workload."""
+    """What a runtime loads, made for one target and workload."""
 
     target: Target
     workload: Workload
     path: str
-    """The file, as in ``.../model.onnx``."""
+    """The file, as in ``.../model.onnx``; an OpenVINO ``.xml`` has its weights in a ``.bin``."""
     file_bytes: int
+    """Of all files together."""
     sha256: str
-    """Of the file, hexadecimal."""
+    """Of the file, or of its files one after the other, hexadecimal."""
 
     def __post_init__(self) -> None:
         """A file that is not empty, and a whole hash."""
@@ -41,6 +50,16 @@ class Artifact:
                 "An artefact must have a file of at least 1 byte and a SHA-256 of 64 digits, "
                 f"but got {self.file_bytes} and {self.sha256!r}."
             )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Everything that must lie together to be loaded."""
+        return files_of(Path(self.path))
+
+
+def files_of(model: Path) -> tuple[Path, ...]:
+    """A model file and what belongs to it."""
+    return (model, model.with_suffix(".bin")) if model.suffix == ".xml" else (model,)
 
 
 class Session(abc.ABC):
@@ -83,6 +102,11 @@ class Runtime(abc.ABC):
     def name(self) -> RuntimeName:
         """As in ``Target.runtime``."""
 
+    @property
+    @abc.abstractmethod
+    def provider(self) -> Provider:
+        """As in ``Target.provider``."""
+
     @abc.abstractmethod
     def available(self) -> bool:
         """Whether the library is installed."""
@@ -96,13 +120,26 @@ class Runtime(abc.ABC):
         """What it can run on the device, one target per precision; none if not installed."""
 
     @abc.abstractmethod
+    def takes_onnx(self, target: Target) -> bool:
+        """Whether the artefact is the emitted ONNX file as it is, which targets may then share."""
+
+    @abc.abstractmethod
     def build(
-        self, model: onnx.ModelProto, target: Target, workload: Workload, directory: Path
+        self,
+        model: onnx.ModelProto,
+        target: Target,
+        workload: Workload,
+        directory: Path,
+        *,
+        calibration: Sequence[Inputs] = (),
     ) -> Artifact:
         """Write the artefact into ``directory``; it is not flushed, for it can be built again.
 
-        Raises InputError where the target is not this runtime's or the model's shapes are not
-        those of target and workload, SurroundingsError where the disk refuses.
+        ``model`` as ``emit`` gives it; the target's precision is put into it here, and
+        ``int8`` takes the scales of activations from runs on ``calibration``.
+        Raises InputError where the target is not this runtime's, the model's shapes are not
+        those of target and workload, or int8 has no inputs for calibration; SurroundingsError
+        where the disk refuses.
         """
 
     @abc.abstractmethod
@@ -111,7 +148,7 @@ class Runtime(abc.ABC):
 
     @abc.abstractmethod
     def load(self, artifact: Artifact) -> Session:
-        """Load with the target's options and read them back.
+        """Load with the target's options and read them back, the precision among them.
 
         Raises InputError for a missing or damaged file, RuntimeMissing, and SurroundingsError
         where the machine cannot do it or an option was not taken.
@@ -126,12 +163,26 @@ def model_shape(model: onnx.ModelProto) -> tuple[int, int] | None:
     return None
 
 
-def check_target(name: RuntimeName, precisions: tuple[str, ...], target: Target) -> None:
-    """Raise InputError unless ``target`` belongs to the runtime and its precisions."""
-    if target.runtime != name or target.precision not in precisions:
+def check_target(
+    name: RuntimeName, precisions: Sequence[str], target: Target, *, provider: Provider = "cpu"
+) -> None:
+    """Raise InputError unless ``target`` belongs to the runtime, its provider and precisions."""
+    mine = (target.runtime, target.provider) == (name, provider)
+    if not mine or target.precision not in precisions:
         raise InputError(
-            f"A target of {name} must have one of the precisions {', '.join(precisions)}, "
-            f"but got {target}."
+            f"A target of {name} on {provider} must have one of the precisions "
+            f"{', '.join(precisions)}, but got {target} on {target.provider}."
+        )
+    if provider == "cpu" and (target.cuda_graph or target.compatible != "none"):
+        raise InputError(f"CUDA graphs and engines belong to GPUs, but got them for {target}.")
+
+
+def check_calibration(target: Target, calibration: Sequence[Inputs]) -> None:
+    """Raise InputError where int8 has no inputs to take its scales from."""
+    if target.precision == "int8" and not calibration:
+        raise InputError(
+            f"{target} must have texts for calibration, but there is none; give some (export "
+            "--calibration FILE), or take int8_dynamic or a float precision."
         )
 
 

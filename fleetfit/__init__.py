@@ -25,13 +25,22 @@ from fleetfit.errors import (
     SurroundingsError,
 )
 from fleetfit.measurement import Flag, Job, Measurement, ProtocolName, Status, versions_of
-from fleetfit.query import Precision, Query, RuntimeName, Target, Workload
+from fleetfit.query import (
+    QUANTIZED,
+    Precision,
+    Provider,
+    Query,
+    RuntimeName,
+    Target,
+    Workload,
+)
 from fleetfit.readings import GpuUse, MemoryReading, MemoryStage, Window
 from fleetfit.table import IntArray, LayerTable
 from fleetfit.weights import Weights, check_weights, weight_shapes
 
 __all__ = [
     "INTERRUPTED",
+    "QUANTIZED",
     "Architecture",
     "Budget",
     "DeviceInfo",
@@ -55,6 +64,7 @@ __all__ = [
     "Metric",
     "Precision",
     "ProtocolName",
+    "Provider",
     "Query",
     "RuntimeMissing",
     "RuntimeName",

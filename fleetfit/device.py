@@ -43,6 +43,11 @@ class DeviceInfo:
         """Whether the processor multiplies bf16 natively."""
         return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(self.cpu_flags))
 
+    @property
+    def has_fp16(self) -> bool:
+        """Whether the processor multiplies fp16 natively."""
+        return bool({"avx512_fp16", "amx_fp16", "asimdhp"} & set(self.cpu_flags))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:

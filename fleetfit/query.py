@@ -5,16 +5,21 @@ from __future__ import annotations
 import itertools
 import statistics
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from fleetfit.architecture import Architecture
 from fleetfit.codec import ADDED_LATER, check_literals, digest
 from fleetfit.errors import InputError
 
-__all__ = ["Precision", "Query", "RuntimeName", "Target", "Workload"]
+__all__ = ["QUANTIZED", "Precision", "Provider", "Query", "RuntimeName", "Target", "Workload"]
 
-RuntimeName = Literal["onnxruntime", "openvino"]
-Precision = Literal["fp32", "bf16"]
+RuntimeName = Literal["onnxruntime", "openvino", "tensorrt"]
+Provider = Literal["cpu", "cuda"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16", "int8", "int8_dynamic"]
+"""tf32: fp32 with products in TF32 (GPUs). int8: weights and activations of linear maps by scales
+from calibration; int8_dynamic: activations by the scale of each run (ONNX Runtime)."""
+QUANTIZED: Final[tuple[Precision, ...]] = ("int8", "int8_dynamic")
+"""Chosen only when asked for by name: they can cost quality, and int8 takes calibration text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +80,7 @@ class Target:
     """Everything that changes how a network runs on a device."""
 
     runtime: RuntimeName
-    provider: Literal["cpu"] = "cpu"
+    provider: Provider = "cpu"
     precision: Precision = "fp32"
     threads: int = 1
     spinning: bool = False
@@ -83,6 +88,10 @@ class Target:
     affinity: tuple[int, ...] = ()
     """Cores the process is pinned to; empty: those it was given."""
     shapes: Literal["fixed", "dynamic"] = "dynamic"
+    compatible: Literal["none", "version", "hardware"] = field(default="none", metadata=ADDED_LATER)
+    """What else may load the engine: nothing, newer versions, other GPUs (TensorRT; slower)."""
+    cuda_graph: bool = field(default=False, metadata=ADDED_LATER)
+    """Whether runs replay a recorded CUDA graph (TensorRT; fixed shapes)."""
 
     def __post_init__(self) -> None:
         """Threads are always explicit, names are known."""
@@ -97,8 +106,11 @@ class Target:
 
     def __str__(self) -> str:
         """For tables, as in ``openvino-bf16-2t``; options beside the default are named."""
-        name = f"{self.runtime}-{self.precision}-{self.threads}t"
-        return name + ("-fixed" if self.shapes == "fixed" else "") + ("-spin" * self.spinning)
+        gpu = "-cuda" * (self.provider == "cuda" and self.runtime != "tensorrt")
+        name = f"{self.runtime}{gpu}-{self.precision}-{self.threads}t"
+        name += "-fixed" * (self.shapes == "fixed") + "-spin" * self.spinning
+        compatible = "" if self.compatible == "none" else f"-{self.compatible}"
+        return name + compatible + "-graph" * self.cuda_graph
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

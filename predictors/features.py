@@ -69,7 +69,14 @@ SHAPE_FEATURES: Final = (
     "width_off_64",
     "inner_off_64",
 )
-_BYTES: Final[dict[Precision, int]] = {"fp32": 4, "bf16": 2}
+_BYTES: Final[dict[Precision, int]] = {
+    "fp32": 4,
+    "tf32": 4,
+    "bf16": 2,
+    "fp16": 2,
+    "int8": 1,
+    "int8_dynamic": 1,
+}
 _MIB: Final = 2.0**20
 
 

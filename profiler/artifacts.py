@@ -7,13 +7,19 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from exporters import Artifact, Inputs, Session, emit, make_inputs, random_weights, runtime
+import onnx
+
+from exporters import Artifact, Inputs, Session, emit, make_inputs, random_weights, runtime_of
 from fleetfit import Query, SurroundingsError, Target, digest, dumps, loads
 from fleetfit.files import read_text, write_text
 from profiler.outputs import checked_run
 
 __all__ = ["Built", "Loaded", "built", "load_timed", "ready_inputs"]
+
+_CALIBRATION: Final = 8
+"""Inputs from which int8 takes its scales."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +28,8 @@ class Built:
 
     artifact: Artifact
     build_s: float
+    plain: str
+    """Path of the emitted fp32 ONNX file, which says what its outputs must be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,26 +47,38 @@ def built(query: Query, directory: Path, *, seed: int) -> Built:
     """The artefact of ``query`` under random weights; built where it is not there yet."""
     target, workload = query.target, query.workload
     fixed = workload if target.shapes == "fixed" else None
-    # Both runtimes load the ONNX file as it is, and share it.
-    place = directory / digest((fixed, seed))
+    adapter = runtime_of(target)
+    plain = directory / digest((fixed, seed))
+    # Targets that load the ONNX file as it is share it.
+    place = plain if adapter.takes_onnx(target) else plain / digest((target, workload))
     record = place / "artifact.json"
     if record.is_file():
         found = loads(Built, read_text(record, "An artefact's record"))
         artifact = dataclasses.replace(found.artifact, target=target, workload=workload)
         return dataclasses.replace(found, artifact=artifact)
     model = emit(query.architecture, random_weights(query.architecture, seed=seed), workload=fixed)
-    adapter = runtime(target.runtime)
+    if place != plain:
+        _plain(model, query, plain)
+    # Random too: which values scales have does not change what a network costs.
+    inputs = make_inputs(query.architecture.embedding, workload, seed=seed, count=_CALIBRATION)
     start = time.perf_counter()
-    artifact = adapter.build(model, target, workload, place)
-    found = Built(artifact=artifact, build_s=time.perf_counter() - start)
+    artifact = adapter.build(model, target, workload, place, calibration=list(inputs))
+    build_s = time.perf_counter() - start
+    found = Built(artifact=artifact, build_s=build_s, plain=str(plain / "model.onnx"))
     write_text(record, dumps(found), flush=False)
     return found
+
+
+def _plain(model: onnx.ModelProto, query: Query, directory: Path) -> None:
+    """The emitted file, as every runtime that takes ONNX writes it."""
+    target = Target(runtime="onnxruntime", shapes=query.target.shapes)
+    runtime_of(target).build(model, target, query.workload, directory)
 
 
 def load_timed(artifact: Artifact) -> Loaded:
     """Load the network, timed; pins this process where the target names cores."""
     pin(artifact.target)
-    found = runtime(artifact.target.runtime)
+    found = runtime_of(artifact.target)
     start = time.perf_counter()
     found.version()  # imports the library
     imported = time.perf_counter()

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 import numpy as np
 
 from devices import run_isolated
-from exporters import INPUTS, Artifact, make_inputs, runtime
+from exporters import INPUTS, Artifact, make_inputs, runtime_of
 from fleetfit import InputError, MemoryReading, MemoryStage, Query, from_json
 from fleetfit.files import write_bytes
 from profiler.visit import MemoryUse
@@ -46,7 +46,7 @@ def memory_job(query: Query, artifact: Artifact, *, scratch: Path, seed: int) ->
     write_bytes(path, data.getvalue(), flush=False)
     return {
         "runtime": target.runtime,
-        "options": runtime(target.runtime).options(target),
+        "options": runtime_of(target).options(target),
         "affinity": target.affinity,
         "model": artifact.path,
         "inputs": str(path),

@@ -24,6 +24,8 @@ class BuildRequest:
     seed: int
     artifact: Artifact | None = None
     """A given model that is measured in the place of random weights."""
+    plain: str = ""
+    """Its emitted fp32 ONNX file; empty where the artefact is that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

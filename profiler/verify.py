@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from devices import Worker, machine_lock, run_isolated, scratch_directory
-from exporters import Artifact
+from exporters import Artifact, artifact_of
 from fleetfit import (
     DeviceInfo,
     FleetfitError,
@@ -21,7 +21,6 @@ from fleetfit import (
     from_json,
     versions_of,
 )
-from fleetfit.files import sha256_of
 from profiler.calm import Calm, machine_cores
 from profiler.clock import utc_now
 from profiler.memory import measure_memory
@@ -67,6 +66,8 @@ class ModelFile:
 
     query: Query
     path: Path
+    plain: Path | None = None
+    """The emitted fp32 ONNX file, which says what the outputs must be; None: ``path``."""
 
 
 def verify(
@@ -115,7 +116,7 @@ def verify_each(
     keep: Keep = lambda found: None,
 ) -> list[Measurement]:
     """``verify_all``; ``keep`` is called with each measurement as soon as it is complete."""
-    items = [(w, None) if isinstance(w, Query) else (w.query, _artifact(w)) for w in what]
+    items = [(w, None) if isinstance(w, Query) else (w.query, w) for w in what]
     return _Run(items, usual, settings, progress, keep).measurements()
 
 
@@ -175,7 +176,7 @@ class _Run:
 
     def __init__(
         self,
-        items: Sequence[tuple[Query, Artifact | None]],
+        items: Sequence[tuple[Query, ModelFile | None]],
         usual: Usual,
         settings: VerifySettings,
         progress: Progress | None,
@@ -220,10 +221,14 @@ class _Run:
         protocol, seed = self._settings.protocol, self._settings.seed
         timeout_s = protocol.process_timeout_s
         with Worker("profiler.survey_child") as child:
-            for query, given in self._items:
+            for query, model in self._items:
                 self._progress(0, 0, f"building {query.architecture.summary()}")
                 place = str(scratch / query.architecture.id)
-                request = BuildRequest(query=query, directory=place, seed=seed, artifact=given)
+                given = None if model is None else _artifact(model)
+                plain = "" if model is None or model.plain is None else str(model.plain.resolve())
+                request = BuildRequest(
+                    query=query, directory=place, seed=seed, artifact=given, plain=plain
+                )
                 prepared = from_json(Prepared, child.request(request, timeout_s=timeout_s))
                 self._open.append(self._verification(query, given, prepared))
 
@@ -297,10 +302,4 @@ def _artifact(model: ModelFile) -> Artifact:
     query, path = model.query, model.path
     if not path.is_file():
         raise InputError(f"The model must be an existing file, but {path} is not there.")
-    return Artifact(
-        target=query.target,
-        workload=query.workload,
-        path=str(path.resolve()),
-        file_bytes=path.stat().st_size,
-        sha256=sha256_of(path),
-    )
+    return artifact_of(path.resolve(), query.target, query.workload)

@@ -17,7 +17,7 @@ from exporters import (
     TaskMetric,
     check_parity,
     emit,
-    runtime,
+    runtime_of,
     write_bundle,
 )
 from fleetfit import (
@@ -118,7 +118,7 @@ def make_bundle(
     graph = emit(arch, weights, workload=fixed)
     query = Candidate(architecture=arch, target=order.target).query(order.workload)
     with tempfile.TemporaryDirectory() as scratch:
-        adapter = runtime(order.target.runtime)
+        adapter = runtime_of(order.target)
         artifact = adapter.build(graph, order.target, order.workload, Path(scratch))
         session = adapter.load(artifact)
         parity = _parity(session, query, weights)

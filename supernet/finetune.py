@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fleetfit.architecture import Architecture, Head
 from fleetfit.errors import InputError
+from fleetfit.query import Precision
 from fleetfit.weights import Weights, weight_shapes
 from supernet.epochs import Best, batches_of, check_finite, rise_and_fall
 from supernet.network import EncoderNetwork
@@ -47,6 +48,11 @@ class FinetuneConfig:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     """Where it is computed."""
     seed: int = 0
+
+    @property
+    def precision(self) -> Precision:
+        """What ``bf16`` says, in the words of targets."""
+        return "bf16" if self.bf16 else "fp32"
 
     def __post_init__(self) -> None:
         """Counts and rates are positive."""
@@ -118,7 +124,7 @@ class Lesson:
         if self.teacher is None:
             return None
         run = runner(self.teacher.network.eval().to(config.device))
-        return logits_of(run, self.train, bf16=config.bf16, device=config.device)
+        return logits_of(run, self.train, precision=config.precision, device=config.device)
 
 
 def with_task_head(
@@ -258,4 +264,6 @@ class _Training:
 def _scores(
     network: EncoderNetwork, task: Task[Any], dev: Encoded, config: FinetuneConfig
 ) -> dict[str, float]:
-    return score_network(runner(network), task, dev, bf16=config.bf16, device=config.device)
+    return score_network(
+        runner(network), task, dev, precision=config.precision, device=config.device
+    )

@@ -139,7 +139,9 @@ def score_members(
     for name, arch in members.items():
         with torch.no_grad():
             network = _headed(supernet, arch)
-        scores[name] = score_network(network, task, encoded, bf16=run.bf16, device=run.device)
+        scores[name] = score_network(
+            network, task, encoded, precision=run.precision, device=run.device
+        )
     return scores
 
 

@@ -20,6 +20,7 @@ from supernet.forward import Batch, Encoder
 from supernet.masking import corrupt, masked_lm_loss
 from supernet.measure import Figure
 from supernet.model import Supernet
+from supernet.precision import computed_in
 from supernet.quality import BATCH_SIZE, check_lengths, split
 
 __all__ = ["Masked", "MaskedLm"]
@@ -91,7 +92,7 @@ class MaskedLm:
         """See Measure; logits are computed at the masked positions only."""
         headed = arch.with_head(Head(kind="masked_lm"))
         nats = hits = 0.0
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, precision == "bf16"):
+        with torch.no_grad(), computed_in(precision):
             encoder = Encoder(arch=headed, weights=self.supernet.slice(headed))
             for masked in self.masked:
                 for part, rows in split(masked.batch, self._size):

@@ -22,6 +22,7 @@ from supernet.digests import digest_of_tensors
 from supernet.forward import Batch
 from supernet.model import Supernet
 from supernet.network import EncoderNetwork
+from supernet.precision import computed_in
 from supernet.text import TokenStream
 
 __all__ = [
@@ -106,7 +107,7 @@ class HiddenLoss:
         """The loss on each sequence, for paired comparisons; their mean is the loss."""
         losses = []
         for batch, target in zip(self.batches, self._targets, strict=True):
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, precision == "bf16"):
+            with torch.no_grad(), computed_in(precision):
                 hidden = self.supernet.readout(arch, self.supernet(batch, arch).hidden)
             error = (hidden.float() - target).square().mean(dim=-1)
             mask = batch.attention_mask

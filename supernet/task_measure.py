@@ -85,6 +85,5 @@ class TaskScores:
         headed = arch.with_head(self._head)
         with torch.no_grad():
             run = Encoder(arch=headed, weights=self._supernet.slice(headed))
-        bf16, size = precision == "bf16", self._size
-        logits = logits_of(run, self._encoded, bf16=bf16, batch_size=size)
+        logits = logits_of(run, self._encoded, precision=precision, batch_size=self._size)
         return self._task.score(logits, self._encoded)

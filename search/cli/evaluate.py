@@ -58,7 +58,9 @@ def evaluate(
             "verify writes: winner.json), a list or one a line; repeat it. Default: all named."
         ),
     ] = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16, by autocast.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, fp16, int8 or int8_dynamic, computed in torch.")
+    ] = "fp32",
     windows: Annotated[
         int | None, typer.Option(min=1, help=f"How many windows of the text. Default: {WINDOWS}.")
     ] = None,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 from rich.markup import escape
 
 from fleetfit import (
+    QUANTIZED,
     Budget,
     DeviceInfo,
     Head,
@@ -56,7 +57,8 @@ Targets = Annotated[
     list[str] | None,
     typer.Option(
         "--target",
-        help="RUNTIME-PRECISION, as in openvino-bf16; repeat it. Default: all this machine has.",
+        help="RUNTIME-PRECISION, as in openvino-bf16; repeat it. Default: all this machine has but "
+        "int8 and int8_dynamic, which are chosen by name.",
     ),
 ]
 Threads = Annotated[
@@ -161,7 +163,7 @@ def targets_of(
                 "A runtime must be installed, but neither onnxruntime nor openvino is: "
                 "pip install onnxruntime."
             )
-        return found
+        return tuple(t for t in found if t.precision not in QUANTIZED)
     return tuple(dict.fromkeys(_target(name, count) for name in names))
 
 
@@ -169,8 +171,8 @@ def _target(name: str, threads: int) -> Target:
     from exporters import runtime
 
     plain = re.sub(rf"-{threads}t$", "", name)  # as tables print it
-    runtime_name, _, precision = plain.partition("-")
-    adapter = runtime(runtime_name)
+    runtime_name, _, precision = plain.rpartition("-")
+    adapter = runtime(runtime_name or precision)
     if precision not in get_args(Precision):
         known = " or ".join(get_args(Precision))
         raise InputError(
@@ -182,4 +184,9 @@ def _target(name: str, threads: int) -> Target:
             f"{runtime_name} must be installed for the target {name}, but it is not: "
             f"pip install {runtime_name}."
         )
-    return Target(runtime=adapter.name, precision=precision, threads=threads)  # type: ignore[arg-type]
+    return Target(
+        runtime=adapter.name,
+        provider=adapter.provider,
+        precision=cast(Precision, precision),
+        threads=threads,
+    )

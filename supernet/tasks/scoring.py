@@ -8,8 +8,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from fleetfit.query import Precision
 from supernet.forward import Batch, Output
 from supernet.network import EncoderNetwork
+from supernet.precision import computed_in
 from supernet.tasks.base import Encoded, Logits, Task
 
 __all__ = ["Run", "logits_of", "runner", "score_network", "stacked"]
@@ -30,30 +32,30 @@ def score_network(
     task: Task[Any],
     encoded: Encoded,
     *,
-    bf16: bool = False,
+    precision: Precision = "fp32",
     device: torch.device = _CPU,
 ) -> dict[str, float]:
     """Every metric of ``task`` over ``encoded``; see ``logits_of``."""
-    return task.score(logits_of(run, encoded, bf16=bf16, device=device), encoded)
+    return task.score(logits_of(run, encoded, precision=precision, device=device), encoded)
 
 
 def logits_of(
     run: Run,
     encoded: Encoded,
     *,
-    bf16: bool = False,
+    precision: Precision = "fp32",
     batch_size: int = 32,
     device: torch.device = _CPU,
 ) -> list[Logits]:
     """The float32 logits of each row in order, without gradients; like lengths share a batch.
 
-    ``run`` gets batches on ``device``. A module must be in evaluation mode. ``bf16``: autocast.
+    ``run`` gets batches on ``device``. A module must be in evaluation mode.
     """
     order = sorted(range(len(encoded)), key=lambda r: len(encoded.ids[r]))
     found: dict[int, Logits] = {}
     for i in range(0, len(order), batch_size):
         chosen = order[i : i + batch_size]
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, bf16):
+        with torch.no_grad(), computed_in(precision, device=device.type):
             logits = run(encoded.batch(chosen).to(device)).logits
         assert logits is not None
         rows = logits.float().cpu().numpy()

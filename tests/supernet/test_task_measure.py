@@ -57,10 +57,9 @@ def test_members_score_as_the_networks_that_are_taken_from_them(name: str, preci
     for body in tiny.members(supernet.space).values():
         headed = body.with_head(task.head("mean"))
         network = EncoderNetwork.of(headed, supernet.extract(headed)).eval()
-        bf16 = precision == "bf16"
-        wanted = score_network(runner(network), task, encoded, bf16=bf16)
+        wanted = score_network(runner(network), task, encoded, precision=precision)
         # A member's projections are folded in another order.
-        close = 0.08 if bf16 else 0.03
+        close = 0.08 if precision == "bf16" else 0.03
         assert measure(body, precision) == pytest.approx(wanted, abs=close)
     assert [f.name for f in measure.figures] == list(task.metrics)
     assert not any(f.lower_is_better for f in measure.figures)

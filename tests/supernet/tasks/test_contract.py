@@ -149,7 +149,7 @@ def test_a_network_is_scored_by_its_logits(case: Case, tokenizer: Any) -> None:
     encoded, run = case.encoded(tokenizer), runner(network(case))
     wanted = case.task.score(logits_of(run, encoded), encoded)
     assert score_network(run, case.task, encoded) == wanted
-    half = score_network(run, case.task, encoded, bf16=True)
+    half = score_network(run, case.task, encoded, precision="bf16")
     assert half.keys() == wanted.keys()
 
 

@@ -1,0 +1,128 @@
+"""ONNX Runtime's sessions and errors, for every provider."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from exporters.emit import LONGEST
+from exporters.quantize import PRECISION
+from exporters.runtime import InputRule, Inputs, Outputs, Session, said, wrong_inputs
+from fleetfit import FleetfitError, InputError, RuntimeMissing, SurroundingsError
+
+__all__ = ["SPINNING", "OrtSession", "open_model", "ort_library", "read_back"]
+
+SPINNING: Final = "session.intra_op.allow_spinning"
+_ERRORS: dict[str, type[FleetfitError]] = {
+    "DeviceReset": SurroundingsError,
+    "EPFail": SurroundingsError,
+    "EngineError": SurroundingsError,
+    "Fail": InputError,
+    "InvalidArgument": InputError,
+    "InvalidGraph": InputError,
+    "InvalidProtobuf": InputError,
+    "ModelLoadCanceled": SurroundingsError,
+    "ModelLoaded": SurroundingsError,
+    "ModelRequiresCompilation": InputError,
+    "NoModel": InputError,
+    "NoSuchFile": InputError,
+    "NotFound": InputError,
+    "NotImplemented": InputError,
+    "RuntimeException": SurroundingsError,
+}
+"""Vendor exception to ours while loading; one that is not here is the surroundings' too."""
+
+
+def open_model(model: str | bytes, options: dict[str, Any]) -> OrtSession:
+    """Load a file, or the bytes of one, with ``Runtime.options``.
+
+    Raises InputError for what is no model, SurroundingsError where the machine cannot do it, and
+    RuntimeMissing.
+    """
+    library, path = ort_library(), model if isinstance(model, str) else "the model"
+    given = _session_options(library, options)
+    try:
+        session = library.InferenceSession(
+            model, sess_options=given, providers=options["providers"]
+        )
+    except Exception as exc:  # the vendor's classes share no base but Exception
+        kind = _ERRORS.get(type(exc).__name__, SurroundingsError)
+        raise kind(f"ONNX Runtime must be able to load {path}, but says: {said(exc)}") from exc
+    return OrtSession(session, path)
+
+
+class OrtSession(Session):
+    """One InferenceSession; it takes calls from many threads by itself."""
+
+    def __init__(self, session: Any, path: str) -> None:
+        self._session = session
+        self._outputs = tuple(o.name for o in session.get_outputs())
+        inputs = {i.name: i.shape for i in session.get_inputs()}
+        self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        self._rule = InputRule.of(path, inputs, self.metadata.get(LONGEST))
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        return self._rule.shape
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self._outputs
+
+    @property
+    def properties(self) -> dict[str, str]:
+        options = self._session.get_session_options()
+        return {
+            "enable_cpu_mem_arena": str(options.enable_cpu_mem_arena),
+            "execution_mode": options.execution_mode.name,
+            "graph_optimization_level": options.graph_optimization_level.name,
+            "inter_op_num_threads": str(options.inter_op_num_threads),
+            "intra_op_num_threads": str(options.intra_op_num_threads),
+            "providers": ",".join(self._session.get_providers()),
+            SPINNING: options.get_session_config_entry(SPINNING),
+            PRECISION: self.metadata.get(PRECISION, "fp32"),
+        }
+
+    def run(self, inputs: Inputs) -> Outputs:
+        self._rule.check(inputs)
+        try:
+            values = self._session.run(self._outputs, inputs)
+        except Exception as exc:  # as in load
+            if "alloc" in str(exc).lower():
+                raise SurroundingsError("Memory must suffice to run the network.") from exc
+            raise wrong_inputs(inputs, exc) from exc
+        return dict(zip(self._outputs, values, strict=True))
+
+
+def _session_options(library: Any, options: dict[str, Any]) -> Any:
+    names = {
+        "execution_mode": library.ExecutionMode,
+        "graph_optimization_level": library.GraphOptimizationLevel,
+    }
+    given = library.SessionOptions()
+    for key, value in options["session"].items():
+        setattr(given, key, getattr(names[key], value) if key in names else value)
+    for key, value in options["entries"].items():
+        given.add_session_config_entry(key, value)
+    return given
+
+
+def read_back(options: dict[str, Any]) -> dict[str, str]:
+    """The properties of a session that took the options."""
+    session = {k: str(v) for k, v in options["session"].items() if k != "log_severity_level"}
+    entries: dict[str, str] = options["entries"]
+    return session | entries | {"providers": ",".join(options["providers"])}
+
+
+def ort_library() -> Any:
+    """The module; raises RuntimeMissing."""
+    # Official wheels report usage by default from 1.29 on.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as exc:
+        raise RuntimeMissing(
+            "ONNX Runtime must be installed for this target, but it is not: "
+            "pip install onnxruntime."
+        ) from exc
+    return onnxruntime
