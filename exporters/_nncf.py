@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,12 +31,13 @@ def write_quantized(
     library, nncf = ov_library(), _nncf()
     try:
         plain = ov_core().read_model(model_bytes(model))
-        quantized = nncf.quantize(
-            plain,
-            nncf.Dataset([dict(inputs) for inputs in calibration]),
-            subset_size=len(calibration),
-            model_type=nncf.ModelType.TRANSFORMER,
-        )
+        with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
+            quantized = nncf.quantize(
+                plain,
+                nncf.Dataset([dict(inputs) for inputs in calibration]),
+                subset_size=len(calibration),
+                model_type=nncf.ModelType.TRANSFORMER,
+            )
     except Exception as exc:  # both raise plain RuntimeError for everything
         raise InputError(
             f"NNCF must be able to quantise the network, but says: {said(exc)}"

@@ -18,6 +18,7 @@ import numpy as np
 from exporters import (
     INPUTS,
     LIMITS,
+    Artifact,
     Inputs,
     Outputs,
     Session,
@@ -26,7 +27,7 @@ from exporters import (
     plain_session,
 )
 from fleetfit import InputError, Query, SurroundingsError, Target, digest
-from fleetfit.files import sha256_of, write_bytes
+from fleetfit.files import write_bytes
 
 __all__ = ["checked_run", "expected_outputs", "plain_run_s"]
 
@@ -34,15 +35,18 @@ _INPUT: Final = "input:"
 _SECONDS: Final = "seconds:"
 
 
-def expected_outputs(query: Query, plain: Path, directory: Path, *, seed: int) -> Path:
+def expected_outputs(
+    query: Query, artifact: Artifact, directory: Path, *, seed: int, plain: str = ""
+) -> Path:
     """A file with an input of ``query`` and the outputs it must give; written where not there yet.
 
-    ``plain``: the emitted fp32 ONNX file. Raises InputError where ONNX Runtime cannot read it.
+    ``plain``: the emitted fp32 ONNX file, where the artefact is not that itself. Raises InputError
+    where ONNX Runtime cannot read it.
     """
-    path = directory / f"expected-{digest((query.workload, sha256_of(plain), seed))}.npz"
+    path = directory / f"expected-{digest((query.workload, artifact.sha256, seed))}.npz"
     if not path.is_file():
         (inputs,) = make_inputs(query.architecture.embedding, query.workload, seed=seed, count=1)
-        session = plain_session(str(plain))
+        session = plain_session(plain or artifact.path)
         start = time.perf_counter()
         arrays = session.run(inputs)
         seconds = {_SECONDS: np.array(time.perf_counter() - start)}

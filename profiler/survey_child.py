@@ -102,7 +102,7 @@ def _loaded(request: SurveyRequest) -> _Ready:
     """Build what is missing, load it, and compare its outputs."""
     query, seed, directory = request.query, request.seed, Path(request.directory)
     found = built(query, directory, seed=seed)
-    expected = expected_outputs(query, Path(found.plain), directory, seed=seed)
+    expected = expected_outputs(query, found.artifact, directory, seed=seed, plain=found.plain)
     loaded = load_timed(found.artifact)
     inputs, first_run_s = ready_inputs(
         loaded.session, query, seed=seed, count=request.protocol.inputs, expected=expected
@@ -121,22 +121,19 @@ def _prepare(request: BuildRequest) -> Prepared:
     found = None if request.artifact else built(query, place, seed=request.seed)
     reference, beside = reference_query(query.target), place.parent / "reference"
     usual = built(reference, beside, seed=0)
-    expected = expected_outputs(query, _plain(request, found), place, seed=request.seed)
+    model = request.artifact if found is None else found.artifact
+    assert model is not None
+    plain = request.plain if found is None else found.plain
+    expected = expected_outputs(query, model, place, seed=request.seed, plain=plain)
     return Prepared(
         built=found,
         expected=str(expected),
         plain_run_s=plain_run_s(expected),
         reference=usual.artifact,
-        reference_expected=str(expected_outputs(reference, Path(usual.plain), beside, seed=0)),
+        reference_expected=str(
+            expected_outputs(reference, usual.artifact, beside, seed=0, plain=usual.plain)
+        ),
     )
-
-
-def _plain(request: BuildRequest, found: Built | None) -> Path:
-    """The fp32 ONNX file of what is to be measured."""
-    if found is not None:
-        return Path(found.plain)
-    assert request.artifact is not None
-    return Path(request.plain or request.artifact.path)
 
 
 if __name__ == "__main__":

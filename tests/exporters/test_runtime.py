@@ -146,14 +146,32 @@ def test_properties_are_text_and_name_the_threads(
 
 
 def test_every_target_for_a_device_can_be_built_and_loaded(
-    any_runtime: Runtime, device: DeviceInfo, model: onnx.ModelProto, tmp_path: Path
+    any_runtime: Runtime,
+    device: DeviceInfo,
+    model: onnx.ModelProto,
+    mixed: Architecture,
+    tmp_path: Path,
 ) -> None:
     targets = any_runtime.targets(device, threads=2)
     assert targets
+    given = list(make_inputs(mixed.embedding, WORKLOAD, seed=1, count=2))
     for target in targets:
-        assert target.runtime == any_runtime.name
+        assert (target.runtime, target.provider) == (any_runtime.name, any_runtime.provider)
         assert target.threads == 2
-        any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+        place = tmp_path / target.precision
+        session = any_runtime.load(
+            any_runtime.build(model, target, WORKLOAD, place, calibration=given)
+        )
+        assert session.properties.get("precision", "fp32") == target.precision
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_int8_without_calibration_is_refused(
+    name: RuntimeName, model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    target = Target(runtime=name, precision="int8")
+    with pytest.raises(InputError, match="texts for calibration"):
+        runtime(name).build(model, target, WORKLOAD, tmp_path)
 
 
 def test_options_are_plain_data_of_the_target(any_runtime: Runtime) -> None:
@@ -311,6 +329,7 @@ def test_onnxruntime_reads_back_its_options(
         "intra_op_num_threads": "2",
         "providers": "CPUExecutionProvider",
         "session.intra_op.allow_spinning": "1" if spinning else "0",
+        "precision": "fp32",
     }
 
 
@@ -331,7 +350,7 @@ def test_the_plain_session_computes_without_optimisations(
 def test_every_vendor_exception_of_onnxruntime_is_mapped() -> None:
     from onnxruntime.capi import onnxruntime_pybind11_state as vendor
 
-    from exporters.onnxruntime_cpu import _ERRORS
+    from exporters._onnxruntime import _ERRORS
 
     kinds = [v for v in vars(vendor).values() if isinstance(v, type) and issubclass(v, Exception)]
     assert {k.__name__ for k in kinds} <= _ERRORS.keys()
@@ -381,9 +400,11 @@ def test_openvino_runs_bf16_only_where_the_processor_has_it(
 @needs_openvino
 def test_openvino_offers_bf16_by_the_flags_of_the_device(device: DeviceInfo) -> None:
     chosen = runtime("openvino")
-    assert [t.precision for t in chosen.targets(device, threads=1)] == ["fp32"]
+    assert [t.precision for t in chosen.targets(device, threads=1)] == ["fp32", "int8"]
     able = dataclasses.replace(device, cpu_flags=("avx512_bf16",))
-    assert [t.precision for t in chosen.targets(able, threads=1)] == ["fp32", "bf16"]
+    assert [t.precision for t in chosen.targets(able, threads=1)] == ["fp32", "bf16", "int8"]
+    able = dataclasses.replace(device, cpu_flags=("avx512_fp16",))
+    assert [t.precision for t in chosen.targets(able, threads=1)] == ["fp32", "fp16", "int8"]
 
 
 @needs_openvino

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters import RUNTIMES, Artifact, Inputs, Outputs, Session
-from fleetfit import InputError, Query, RuntimeName, SurroundingsError, Target, Workload
+from devices import describe
+from exporters import Artifact, Inputs, Outputs, Session, all_targets
+from fleetfit import InputError, Query, SurroundingsError, Target, Workload
 from profiler.artifacts import built, load_timed, ready_inputs
 from profiler.outputs import checked_run, expected_outputs
 from supernet.spaces import ElasticSpace
@@ -50,21 +51,19 @@ class Off(Session):
         return found
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("target", all_targets(describe(), threads=1), ids=str)
 @pytest.mark.parametrize(
     "workload",
     [Workload(seq_len=16), Workload(batch=3, seq_len=16, padding=0.3),
      Workload(seq_len=16, lengths=(7,)), Workload(batch=2, seq_len=16, lengths=(2, 5, 9, 16))],
     ids=str,
 )  # fmt: skip
-def test_every_runtime_agrees_with_the_plain_graph(
-    query: Query, tmp_path: Path, name: RuntimeName, workload: Workload
+def test_every_target_agrees_with_the_plain_graph(
+    query: Query, tmp_path: Path, target: Target, workload: Workload
 ) -> None:
-    if not RUNTIMES[name].available():
-        pytest.skip(f"{name} is not installed")
-    other = dataclasses.replace(query, target=Target(runtime=name), workload=workload)
+    other = dataclasses.replace(query, target=target, workload=workload)
     found = built(other, tmp_path, seed=0)
-    expected = expected_outputs(other, found.artifact, tmp_path, seed=0)
+    expected = expected_outputs(other, found.artifact, tmp_path, seed=0, plain=found.plain)
     loaded = load_timed(found.artifact)
     inputs, first_run_s = ready_inputs(loaded.session, other, seed=0, count=8, expected=expected)
     assert len(inputs) == 8

@@ -1,0 +1,145 @@
+"""int8 models agree with fp32 as far as rounding goes, and hold what they say they do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import numpy_helper
+
+from exporters import differences, emit, make_inputs, model_bytes, random_weights
+from exporters._cpu import weight_bits
+from exporters._onnxruntime import open_model
+from exporters.calibrate import _OPTIONS, activation_ranges
+from exporters.quantize import (
+    BITS,
+    PRECISION,
+    ActivationRange,
+    linear_inputs,
+    quantize_dynamic,
+    quantize_static,
+)
+from exporters.runtime import Inputs, Outputs
+from fleetfit import Architecture, Head, Workload
+
+
+def run(model: onnx.ModelProto, inputs: Inputs) -> Outputs:
+    onnx.checker.check_model(model)
+    return open_model(model_bytes(model), _OPTIONS).run(inputs)
+
+
+@pytest.fixture
+def inputs(mixed: Architecture) -> list[Inputs]:
+    return list(
+        make_inputs(mixed.embedding, Workload(batch=2, seq_len=12, padding=0.2), seed=0, count=4)
+    )
+
+
+@pytest.fixture
+def model(mixed: Architecture) -> onnx.ModelProto:
+    return emit(mixed, random_weights(mixed))
+
+
+@pytest.mark.parametrize("bits", [7, 8])
+@pytest.mark.parametrize("kind", ["dynamic", "static", "symmetric"])
+def test_int8_agrees_with_fp32(
+    model: onnx.ModelProto, inputs: list[Inputs], kind: str, bits: Literal[7, 8]
+) -> None:
+    before = model_bytes(model)
+    if kind == "dynamic":
+        quantized = quantize_dynamic(model, bits=bits)
+    else:
+        ranges = activation_ranges(model, inputs)
+        quantized = quantize_static(model, ranges, bits=bits, symmetric=kind == "symmetric")
+    assert model_bytes(model) == before
+    diffs, scale = differences(run(model, inputs[0]), run(quantized, inputs[0]), inputs[0])
+    assert 0 < diffs.max() < 0.1 * scale
+    metadata = {p.key: p.value for p in quantized.metadata_props}
+    assert metadata[PRECISION] == ("int8_dynamic" if kind == "dynamic" else "int8")
+    assert metadata[BITS] == str(bits)
+    weights = [t for t in quantized.graph.initializer if t.name.endswith(".int8")]
+    most = max(
+        int(np.abs(numpy_helper.to_array(t)).max()) for t in weights if "tokens" not in t.name
+    )
+    assert most == 2 ** (bits - 1) - 1
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "static"])
+def test_no_float_matrix_is_left(model: onnx.ModelProto, inputs: list[Inputs], kind: str) -> None:
+    ranges = activation_ranges(model, inputs)
+    made = (
+        quantize_dynamic(model, bits=8)
+        if kind == "dynamic"
+        else quantize_static(model, ranges, bits=8)
+    )
+    large = [
+        t.name
+        for t in made.graph.initializer
+        if t.data_type == onnx.TensorProto.FLOAT and len(t.dims) == 2 and min(t.dims) > 1
+    ]
+    assert set(large) <= {"embedding.positions", "embedding.segments"}
+
+
+def test_a_table_that_the_head_reads_stays_whole(mixed: Architecture) -> None:
+    arch = mixed.with_head(Head(kind="masked_lm"))
+    made = quantize_dynamic(emit(arch, random_weights(arch)), bits=8)
+    assert "embedding.tokens" in {t.name for t in made.graph.initializer}
+    (given_,) = make_inputs(arch.embedding, Workload(batch=1, seq_len=9), seed=0, count=1)
+    wanted = run(emit(arch, random_weights(arch)), given_)
+    diffs, scale = differences(wanted, run(made, given_), given_)
+    assert diffs.max() < 0.1 * scale
+
+
+def test_ranges_are_the_means_of_the_extremes(model: onnx.ModelProto, inputs: list[Inputs]) -> None:
+    names = linear_inputs(model)
+    assert len(names) == len(set(names))
+    alone = [activation_ranges(model, [one]) for one in inputs]
+    together = activation_ranges(model, inputs)
+    assert list(together) == names
+    for name, found in together.items():
+        assert found.low == pytest.approx(np.mean([a[name].low for a in alone]))
+        assert found.high == pytest.approx(np.mean([a[name].high for a in alone]))
+
+
+@given(
+    low=st.floats(-1e4, 1e4, width=32), width=st.floats(0, 1e4, width=32),
+)  # fmt: skip
+def test_scales_cover_the_range_and_zero_is_exact(low: float, width: float) -> None:
+    seen = ActivationRange(low=low, high=low + width)
+    scale, zero = seen.affine()
+    assert scale > 0
+    steps = np.array([0 - int(zero), 255 - int(zero)]) * float(scale)
+    slack = 1.01 * float(scale)
+    assert steps[0] <= min(low, 0) + slack
+    assert steps[1] >= max(low + width, 0) - slack
+    scale, none = seen.symmetric()
+    assert none == 0
+    assert 127.01 * float(scale) >= max(abs(low), abs(low + width))
+
+
+def test_seven_bits_where_two_products_would_overflow(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    for flags, machine, bits in [
+        ("flags : avx2 avx512_vnni", "x86_64", 8),
+        ("flags : avx2 avx_vnni", "x86_64", 8),
+        ("flags : avx2", "x86_64", 7),
+        ("Features : asimddp", "aarch64", 8),
+    ]:
+        cpuinfo.write_text(flags)
+        weight_bits.cache_clear()
+        assert weight_bits(cpuinfo, machine=machine) == bits
+    weight_bits.cache_clear()
+    assert weight_bits(tmp_path / "absent", machine="x86_64") == 7
+    assert 2 * 255 * (2 ** (7 - 1) - 1) < 2**15 <= 2 * 255 * (2 ** (8 - 1) - 1)
+    weight_bits.cache_clear()
+
+
+def test_the_interface_stays(model: onnx.ModelProto) -> None:
+    made = quantize_dynamic(model, bits=8)
+    assert made.graph.input == model.graph.input
+    assert made.graph.output == model.graph.output
