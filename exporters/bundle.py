@@ -14,7 +14,7 @@ import onnx
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Manifest, read_manifest
 from exporters.registry import runtime_of
-from exporters.runtime import Artifact, Session, check_shapes
+from exporters.runtime import Artifact, Session, check_shapes, files_of
 from exporters.serialize import model_bytes
 from exporters.text import TextEncoder
 from fleetfit import InputError, Weights, check_weights, to_json, weight_shapes
@@ -29,25 +29,31 @@ def write_bundle(
     path: Path,
     manifest: Manifest,
     *,
-    model: onnx.ModelProto,
+    model: onnx.ModelProto | Artifact,
     tokenizer: str,
     weights: Weights,
 ) -> Manifest:
     """Write the directory ``path``, whole or not at all; returns the manifest with its hashes.
 
-    ``tokenizer`` is the text of a ``tokenizer.json``; ``weights`` are those of ``model``, kept
-    for further training. ``path`` must be new or empty. Raises InputError where the parts do not
-    fit each other, SurroundingsError where the disk refuses.
+    ``model`` is what runs: as emitted, or as a runtime built it; ``tokenizer`` is the text of a
+    ``tokenizer.json``; ``weights`` are those of ``model``, kept for further training. ``path`` must
+    be new or empty. Raises InputError where the parts do not fit each other, SurroundingsError
+    where the disk refuses.
     """
     from safetensors.numpy import save
 
     arch = manifest.architecture
     check_weights(arch, weights)
-    check_shapes(model, manifest.target, manifest.workload)
+    _check_model(model, manifest)
     TextEncoder(tokenizer, max_length=manifest.max_length).check(arch.embedding)
     ordered = {name: np.ascontiguousarray(weights[name]) for name in weight_shapes(arch)}
     with new_directory(Path(path)) as directory:
-        write_bytes(directory / "model.onnx", model_bytes(model))
+        if isinstance(model, Artifact):
+            manifest = dataclasses.replace(manifest, model=Path(model.path).name)
+            for part in model.files:
+                write_bytes(directory / part.name, part.read_bytes())
+        else:
+            write_bytes(directory / "model.onnx", model_bytes(model))
         write_bytes(directory / "encoder.safetensors", save(ordered))
         write_text(directory / "tokenizer.json", tokenizer)
         hashes = {name: sha256_of(directory / name) for name in _files(directory)}
@@ -55,6 +61,16 @@ def write_bundle(
         text = json.dumps(to_json(complete), indent=1, sort_keys=True, ensure_ascii=False)
         write_text(directory / _MANIFEST, text + "\n")
     return complete
+
+
+def _check_model(model: onnx.ModelProto | Artifact, manifest: Manifest) -> None:
+    if not isinstance(model, Artifact):
+        check_shapes(model, manifest.target, manifest.workload)
+    elif (model.target, model.workload) != (manifest.target, manifest.workload):
+        raise InputError(
+            f"A bundle's model must be built for {manifest.target}, {manifest.workload}, but is "
+            f"for {model.target}, {model.workload}."
+        )
 
 
 def load_bundle(path: Path | str) -> LoadedBundle:
@@ -69,13 +85,13 @@ def load_bundle(path: Path | str) -> LoadedBundle:
     tokenizer = read_text(directory / "tokenizer.json", "A bundle's tokenizer")
     encoder = TextEncoder(tokenizer, max_length=manifest.max_length)
     encoder.check(arch.embedding)
-    model = directory / "model.onnx"
+    model = directory / manifest.model
     artifact = Artifact(
         target=manifest.target,
         workload=manifest.workload,
         path=str(model),
-        file_bytes=model.stat().st_size,
-        sha256=manifest.files["model.onnx"],
+        file_bytes=sum(part.stat().st_size for part in files_of(model)),
+        sha256=manifest.files[manifest.model],
     )
     session = runtime_of(manifest.target).load(artifact)
     _check_session(session, manifest)

@@ -6,10 +6,11 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from exporters.parity import Parity
+from exporters.runtime import files_of
 from fleetfit import (
     Architecture,
     Budget,
@@ -21,13 +22,14 @@ from fleetfit import (
     from_json,
     to_json,
 )
+from fleetfit.codec import ADDED_LATER
 
 __all__ = ["FORMAT_VERSION", "Cost", "Licence", "Manifest", "TaskMetric", "read_manifest"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """1: the first. 2: ``pairs``; a number instead of labels; lengths of the workload, where it has
-any. Both are read."""
-REQUIRED_FILES = ("encoder.safetensors", "model.onnx", "tokenizer.json")
+any. 3: ``model``; parity on texts; the metric in fp32 and its limit. All are read."""
+_ALWAYS = ("encoder.safetensors", "tokenizer.json")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +54,10 @@ class TaskMetric:
     """What it was computed on: the name of a file, as in ``test.csv``."""
     value: float
     source_value: float | None = None
+    fp32_value: float | None = field(default=None, metadata=ADDED_LATER)
+    """Of the same network in PyTorch in fp32; None where the model itself is fp32."""
+    loss_limit: float | None = field(default=None, metadata=ADDED_LATER)
+    """How far ``value`` might have been below ``fp32_value`` at most, in the metric's unit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +100,8 @@ class Manifest:
     licences: tuple[Licence, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
     """Where weights and training came from."""
+    model: str = field(default="model.onnx", metadata=ADDED_LATER)
+    """The file that the runtime loads; OpenVINO's .xml has its weights in a .bin beside it."""
     files: dict[str, str] = field(default_factory=dict)
     """Relative path to SHA-256 of every file but this one; filled when written."""
     seal: str = ""
@@ -125,7 +133,7 @@ class Manifest:
             )
         for budget in self.budgets:
             Budget.parse(budget)
-        for name in self.files:
+        for name in (self.model, *self.files):
             _check_path(name)
 
     def sealed(self) -> Manifest:
@@ -139,6 +147,8 @@ class Manifest:
     def _check_version(self) -> None:
         known = range(1, FORMAT_VERSION + 1)
         if self.format_version not in known or (self.format_version == 1 and self.pairs):
+            raise _newer(self.format_version)
+        if self.format_version < 3 and self.model != "model.onnx":
             raise _newer(self.format_version)
 
     def _check_labels(self) -> None:
@@ -164,7 +174,8 @@ def read_manifest(text: str, where: str) -> Manifest:
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise _newer(version)
     manifest = from_json(Manifest, data)
-    missing = sorted(set(REQUIRED_FILES) - manifest.files.keys())
+    needed = {*_ALWAYS, *(path.name for path in files_of(Path(manifest.model)))}
+    missing = sorted(needed - manifest.files.keys())
     if missing:
         raise InputError(f"{where} must list the file {missing[0]}, but it does not.")
     return manifest
@@ -172,8 +183,8 @@ def read_manifest(text: str, where: str) -> Manifest:
 
 def _newer(version: int) -> InputError:
     return InputError(
-        f"A bundle's format version must be 1 to {FORMAT_VERSION} (pairs from 2), but got "
-        f"{version}; install a version of fleetfit that reads it."
+        f"A bundle's format version must be 1 to {FORMAT_VERSION} (pairs from 2, files other than "
+        f"model.onnx from 3), but got {version}; install a version of fleetfit that reads it."
     )
 
 

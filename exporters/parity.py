@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from exporters.inputs import make_inputs
 from exporters.runtime import Inputs, Session
 from fleetfit import Embedding, InputError, Precision, Workload
+from fleetfit.codec import ADDED_LATER
 
 __all__ = ["LIMITS", "Parity", "Reference", "check_parity", "differences"]
 
@@ -41,7 +43,9 @@ class Parity:
     limit: float
     """Of ``max_abs_diff``."""
     shapes: tuple[tuple[int, int], ...]
-    """The (batch, seq) compared."""
+    """The (batch, seq) compared, each once."""
+    texts: int = field(default=0, metadata=ADDED_LATER)
+    """How many of the runs were on real text; the others on random words."""
 
     def __post_init__(self) -> None:
         """Differences are numbers from 0, at least one shape was compared."""
@@ -63,20 +67,23 @@ def check_parity(
     embedding: Embedding,
     precision: Precision,
     *,
-    seed: int,
+    texts: Sequence[Inputs] = (),
 ) -> Parity:
-    """Compare at three workloads with padding; raises InputError above the limit.
+    """Compare on ``texts`` and random words in three workloads; InputError above the limit.
 
-    A session with fixed shapes is compared at its one shape with three shares of padding.
+    Random words of a session with fixed shapes have its one shape and three shares of padding.
+    int8 is compared on texts alone where there are some, for its scales are made for text.
     Hidden states and logits of padded positions mean nothing and are left out.
     """
-    diffs, scale, shapes = [], 0.0, []
-    for i, workload in enumerate(_workloads(session.shape, embedding)):
-        (inputs,) = make_inputs(embedding, workload, seed=seed + i, count=1)
+    diffs, scale, shapes = [], 0.0, dict[tuple[int, int], None]()
+    alone = bool(texts) and precision == "int8"
+    random = () if alone else _random(session.shape, embedding)
+    for inputs in itertools.chain(texts, random):
         found, largest = differences(reference(inputs), session.run(inputs), inputs)
         diffs.append(found)
         scale = max(scale, largest)
-        shapes.append((workload.batch, workload.seq_len))
+        batch, seq = inputs["input_ids"].shape
+        shapes[batch, seq] = None
     diff = np.concatenate(diffs)
     limit = LIMITS[precision](scale)
     if not diff.max() <= limit:
@@ -84,8 +91,13 @@ def check_parity(
             f"The exported network must agree with PyTorch to {limit:.2g} in {precision}, "
             f"but differs by {diff.max():.2g}; do not deploy it, and report the architecture."
         )
-    largest, mean = float(diff.max()), float(diff.mean())
-    return Parity(max_abs_diff=largest, mean_abs_diff=mean, limit=limit, shapes=tuple(shapes))
+    return Parity(
+        max_abs_diff=float(diff.max()),
+        mean_abs_diff=float(diff.mean()),
+        limit=limit,
+        shapes=tuple(shapes),
+        texts=len(texts),
+    )
 
 
 def differences(
@@ -124,14 +136,13 @@ LIMITS: dict[Precision, Callable[[float], float]] = {
 """Precision to the limit of the absolute difference, given the output's largest magnitude."""
 
 
-def _workloads(shape: tuple[int, int] | None, embedding: Embedding) -> list[Workload]:
+def _random(shape: tuple[int, int] | None, embedding: Embedding) -> Iterator[Inputs]:
     longest = embedding.max_positions
     shapes = [(1, 128), (2, 48), (3, 17)] if shape is None else [shape] * 3
     paddings = (0.25, 0.4, 0.1)
-    return [
-        Workload(batch=batch, seq_len=min(seq, longest), padding=padding)
-        for (batch, seq), padding in zip(shapes, paddings, strict=True)
-    ]
+    for i, ((batch, seq), padding) in enumerate(zip(shapes, paddings, strict=True)):
+        workload = Workload(batch=batch, seq_len=min(seq, longest), padding=padding)
+        yield from make_inputs(embedding, workload, seed=i, count=1)
 
 
 def _real(array: npt.NDArray[np.float32], inputs: Inputs) -> npt.NDArray[np.float32]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import onnx
 
 from exporters import (
+    Artifact,
     Cost,
+    Inputs,
     Licence,
     Manifest,
-    Parity,
-    Session,
     TaskMetric,
     check_parity,
     emit,
@@ -29,67 +30,21 @@ from fleetfit import (
     Measurement,
     Query,
     Target,
-    Weights,
-    Workload,
 )
 from fleetfit.files import read_text
+from profiler import ModelFile
 from search.candidate import Candidate
 from search.cost import Estimate
-from search.record import VerifiedRecord
-from search.scoring import LabelledFile, score_session
+from search.order import Order
+from search.texts import Texts
 from search.verify import measured_value, shown_value
 
-if TYPE_CHECKING:
-    from supernet.task_model import TaskModel
-
-__all__ = ["MeasureFile", "Order", "make_bundle"]
+__all__ = ["MeasureFile", "make_bundle"]
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, in all, what is being done)."""
-MeasureFile = Callable[[Query, Path], Measurement]
+MeasureFile = Callable[[ModelFile], Measurement]
 """Measures an exported model on this machine by the verify protocol, and keeps what it measured."""
-
-DISAGREEMENT = 0.05
-"""Readings of one network that differ by more (relative) say that the machine was disturbed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a bundle is made for."""
-
-    target: Target
-    workload: Workload
-    architecture: Architecture | None = None
-    """What was verified: the fine-tuned network must have this body, or a task supernet this
-    member.
-    """
-    budgets: tuple[Budget, ...] = ()
-    """Absolute."""
-    predicted: dict[str, Estimate] = field(default_factory=dict)
-    verified_s: float | None = None
-    """Median latency that verification measured of the same network."""
-    test: LabelledFile | None = None
-    """What to score the exported model on."""
-    source_accuracy: float | None = None
-    """The task's first metric of the source model on that file, fine-tuned equally."""
-
-    @classmethod
-    def of(cls, record: VerifiedRecord) -> Order:
-        """The order that a verification implies."""
-        return cls(
-            target=record.target,
-            architecture=record.architecture,
-            workload=record.workload,
-            budgets=record.absolute_budgets,
-            predicted=record.predicted,
-            verified_s=record.measurement.latency_p50_s,
-        )
-
-    def was_disturbed(self, found: Measurement) -> bool:
-        """Whether two readings of one network differ by more than 5 %, either way."""
-        if self.verified_s is None:
-            return False
-        return abs(found.latency_p50_s / self.verified_s - 1) > DISAGREEMENT
 
 
 def make_bundle(
@@ -104,50 +59,66 @@ def make_bundle(
 
     ``model_path`` is its directory, ``out`` that of the bundle.
     Raises InputError where the exported network does not agree with PyTorch, InfeasibleError
-    where it misses a budget when measured; no bundle is written then. A measurement that disagrees
-    with the verification before is made once more, and the second counts.
+    where it misses a budget when measured, or its precision costs more of the task's metric than
+    ``order.most_loss``; no bundle is written then. A measurement that disagrees with the
+    verification before is made once more, and the second counts.
     """
     from devices import describe
+    from supernet.network import EncoderNetwork
     from supernet.task_member import read_member
 
     model, weights = read_member(model_path, order.architecture)
     arch = model.architecture
     _check(arch, order)
     tokenizer = read_text(model_path / "tokenizer.json", "A tokenizer")
+    texts = Texts.of(model, model_path / "tokenizer.json", order)
     fixed = order.workload if order.target.shapes == "fixed" else None
     graph = emit(arch, weights, workload=fixed)
     query = Candidate(architecture=arch, target=order.target).query(order.workload)
     with tempfile.TemporaryDirectory() as scratch:
-        adapter = runtime_of(order.target)
-        artifact = adapter.build(graph, order.target, order.workload, Path(scratch))
-        session = adapter.load(artifact)
-        parity = _parity(session, query, weights)
-        metric = _score(session, model, model_path, order, progress)
+        progress(0, 0, f"building {order.target}")
+        built = _Built.of(graph, query, texts.calibration, Path(scratch))
+        session = runtime_of(order.target).load(built.artifact)
+        network = EncoderNetwork.of(arch, weights).eval()
+        parity = check_parity(
+            session,
+            network.reference,
+            arch.embedding,
+            order.target.precision,
+            texts=texts.compared,
+        )
+        metric = texts.metric(session, network, order, progress)
         options = session.properties
         del session
-        found = measure(query, Path(artifact.path))
+        found = measure(built.file)
         if order.was_disturbed(found):
-            found = measure(query, Path(artifact.path))
+            found = measure(built.file)
         _judge(query, found, order.budgets, metric)
-    manifest = Manifest(
-        architecture=arch,
-        device=describe(),
-        target=order.target,
-        workload=order.workload,
-        parity=parity,
-        max_length=model.max_length,
-        session=options,
-        budgets=tuple(b.exact for b in order.budgets),
-        predicted=_predicted(order.predicted),
-        measured=_measured(found),
-        metric=metric,
-        pairs=model.pairs,
-        pooling=arch.head.pooling,
-        labels=model.labels,
-        licences=_licences(model.licences),
-        provenance=model.provenance | {"task": model.task},
-    )
-    return write_bundle(out, manifest, model=graph, tokenizer=tokenizer, weights=weights)
+        manifest = Manifest(
+            architecture=arch,
+            device=describe(),
+            target=order.target,
+            workload=order.workload,
+            parity=parity,
+            max_length=model.max_length,
+            session=options,
+            budgets=tuple(b.exact for b in order.budgets),
+            predicted=_predicted(order.predicted),
+            measured=_measured(found),
+            metric=metric,
+            pairs=model.pairs,
+            pooling=arch.head.pooling,
+            labels=model.labels,
+            licences=_licences(model.licences),
+            provenance=model.provenance | {"task": model.task} | texts.provenance,
+        )
+        return write_bundle(
+            out,
+            manifest,
+            model=built.artifact,
+            tokenizer=tokenizer,
+            weights=weights,
+        )
 
 
 def _check(arch: Architecture, order: Order) -> None:
@@ -166,29 +137,31 @@ def _check(arch: Architecture, order: Order) -> None:
         )
 
 
-def _parity(session: Session, query: Query, weights: Weights) -> Parity:
-    from supernet.network import EncoderNetwork
+@dataclass(frozen=True, kw_only=True)
+class _Built:
+    """What runs, and the emitted fp32 file that it is measured beside."""
 
-    network = EncoderNetwork.of(query.architecture, weights)
-    embedding, precision = query.architecture.embedding, query.target.precision
-    return check_parity(session, network.reference, embedding, precision, seed=0)
+    artifact: Artifact
+    file: ModelFile
 
-
-def _score(
-    session: Session, model: TaskModel, model_path: Path, order: Order, progress: Progress
-) -> TaskMetric | None:
-    """The first metric of the task, of the session itself."""
-    if order.test is None:
-        return None
-    tokenizer = model_path / "tokenizer.json"
-    scores = score_session(session, model, tokenizer, order.test, progress=progress)
-    name = model.metrics[0]
-    return TaskMetric(
-        name=name,
-        data=order.test.path.name,
-        value=scores[name],
-        source_value=order.source_accuracy,
-    )
+    @classmethod
+    def of(
+        cls,
+        graph: onnx.ModelProto,
+        query: Query,
+        calibration: Sequence[Inputs],
+        scratch: Path,
+    ) -> _Built:
+        target, workload = query.target, query.workload
+        adapter, plain = runtime_of(target), None
+        if not adapter.takes_onnx(target):
+            fp32 = Target(runtime="onnxruntime", shapes=target.shapes)
+            plain = Path(runtime_of(fp32).build(graph, fp32, workload, scratch / "plain").path)
+        artifact = adapter.build(graph, target, workload, scratch, calibration=calibration)
+        return cls(
+            artifact=artifact,
+            file=ModelFile(query=query, path=Path(artifact.path), plain=plain),
+        )
 
 
 def _judge(
@@ -206,6 +179,20 @@ def _judge(
                 f"{shown_value(budget, value)}; verify the next candidate (verify --next), "
                 "or raise the limit."
             )
+    if metric is not None:
+        _judge_loss(query.target, metric)
+
+
+def _judge_loss(target: Target, metric: TaskMetric) -> None:
+    if metric.fp32_value is None or metric.loss_limit is None:
+        return
+    loss = metric.fp32_value - metric.value
+    if loss > metric.loss_limit:
+        raise InfeasibleError(
+            f"{target} must keep the {metric.name} within {metric.loss_limit:.2%} of fp32, but "
+            f"falls from {metric.fp32_value:.2%} to {metric.value:.2%}; choose another precision, "
+            "more text for calibration, or a higher --max-loss."
+        )
 
 
 def _drop(metric: TaskMetric) -> float:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from supernet.task_model import TaskModel
     from supernet.tasks import Encoded
 
-__all__ = ["LabelledFile", "read_examples", "score_session"]
+__all__ = ["Examples", "LabelledFile", "read_examples", "score_session"]
 
 Progress = Callable[[int, int, str], None]
 Inputs = dict[str, npt.NDArray[np.int64]]
@@ -44,35 +44,52 @@ class LabelledFile:
 def score_session(
     session: Session,
     model: TaskModel,
-    tokenizer: Path,
-    file: LabelledFile,
+    examples: Examples,
     *,
     progress: Progress = lambda done, total, note: None,
 ) -> dict[str, float]:
     """Every metric of the model's task, in the session's own precision, one text at a time.
 
-    Texts and pairs go through the tokenisation that the bundle will have. Raises InputError for a
-    file that is not of the model's task.
+    Texts and pairs go through the tokenisation that the bundle will have.
     """
-    from supernet.checkpoint import load_tokenizer
-    from supernet.tasks import task_of
-
-    task, data = task_of(model), read_examples(file, model)
-    encoded = task.encode(data, load_tokenizer(tokenizer), model.max_length)
-    encoder = TextEncoder(tokenizer.read_text(encoding="utf-8"), max_length=model.max_length)
-    batch, seq_len = session.shape or (1, None)
-    logits = []
+    encoded, logits = examples.encoded, []
     for row in range(len(encoded)):
         progress(row, len(encoded), "scoring the exported model")
-        if model.kind == "span":
-            inputs = _row(encoded, row, seq_len)
-        else:
-            seconds = None if data.pairs is None else [data.pairs[row]]
-            inputs = encoder.encode([data.texts[row]], seconds, seq_len=seq_len)
-        whole = {name: np.repeat(value, batch, axis=0) for name, value in inputs.items()}
-        values = session.run(whole)["logits"][0]
+        values = session.run(examples.inputs(row, session.shape))["logits"][0]
         logits.append(values[: len(encoded.ids[row])] if model.kind == "span" else values)
-    return task.score(logits, encoded)
+    return examples.task.score(logits, encoded)
+
+
+class Examples:
+    """A labelled file as a model's task reads it, and as inputs of its exported network."""
+
+    def __init__(self, model: TaskModel, tokenizer: Path, file: LabelledFile) -> None:
+        """Raises InputError for a file that is not of the model's task."""
+        from supernet.checkpoint import load_tokenizer
+        from supernet.tasks import task_of
+
+        self.task, self._data = task_of(model), read_examples(file, model)
+        self.encoded = self.task.encode(self._data, load_tokenizer(tokenizer), model.max_length)
+        text = tokenizer.read_text(encoding="utf-8")
+        self._encoder = TextEncoder(text, max_length=model.max_length)
+        self._spans = model.kind == "span"
+
+    def inputs(self, row: int, shape: tuple[int, int] | None) -> Inputs:
+        """One example as the bundle will tokenise it, repeated to a fixed batch."""
+        batch, seq_len = shape or (1, None)
+        if self._spans:
+            inputs = _row(self.encoded, row, seq_len)
+        else:
+            pairs, texts = self._data.pairs, self._data.texts
+            seconds = None if pairs is None else [pairs[row]]
+            inputs = self._encoder.encode([texts[row]], seconds, seq_len=seq_len)
+        return {name: np.repeat(value, batch, axis=0) for name, value in inputs.items()}
+
+    def spread(self, count: int, shape: tuple[int, int] | None) -> list[Inputs]:
+        """The inputs of at most ``count`` examples, spread evenly over the file."""
+        total = len(self.encoded)
+        rows = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+        return [self.inputs(int(row), shape) for row in rows]
 
 
 def read_examples(file: LabelledFile, model: TaskModel | TaskRecord) -> Any:

@@ -17,7 +17,7 @@ from search.cli.console import percent, result, say, table
 from search.cli.corpus import LOSSES, names_of
 from search.cli.evaluation_data import SEQ_LEN, WINDOWS, Data, TextOptions, examples_of
 from search.cli.options import AsJson, StoreUrl, SupernetPath, open_store, refuse_alone
-from search.cli.task_source import labelled_file
+from search.cli.task_source import labelled_files
 from search.cli.turns import polite_progress
 from search.evaluation import CachedMeasure, Scored, evaluate_members
 
@@ -100,8 +100,9 @@ def evaluate(
     from supernet.named_members import named_members
 
     exact = _checked(precision)
-    file = labelled_file(
-        test,
+    file, _ = labelled_files(
+        test=test,
+        calibration=None,
         task=task,
         text_column=text_column,
         pair_column=pair_column,

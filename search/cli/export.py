@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from fleetfit import Architecture, Budget, InputError, Measurement, Query, Workload, to_json
+from fleetfit import Architecture, Budget, InputError, Measurement, Target, Workload, to_json
 from fleetfit.files import check_new
 from search.cli.console import mib, ms, progress, result, say, shown_score, table
 from search.cli.members import member_of
@@ -21,10 +21,16 @@ from search.cli.options import (
     budgets_of,
     open_store,
     refuse_alone,
+    share_of,
     targets_of,
 )
-from search.cli.task_source import labelled_file
+from search.cli.task_source import labelled_files
+from search.order import Order
 from search.record import VerifiedRecord, read_record
+
+if TYPE_CHECKING:
+    from exporters import Manifest
+    from profiler import ModelFile
 
 __all__ = ["export", "run"]
 
@@ -77,6 +83,23 @@ def export(
             help="The source model's, fine-tuned equally: the task's first metric, a share.",
         ),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled file, read as --test is, from whose texts int8 takes its scales: texts "
+            "that were trained on."
+        ),
+    ] = None,
+    calibration_samples: Annotated[
+        int | None, typer.Option(min=1, help="Texts of it that are used; 300.")
+    ] = None,
+    max_loss: Annotated[
+        str | None,
+        typer.Option(
+            help="With --test: how far the task's metric may fall from the same network's in fp32, "
+            "in points; 1%."
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Emit ONNX, check it against PyTorch, measure it here, and write a bundle.
@@ -85,22 +108,26 @@ def export(
     a bundle for each device.
 
     Exit code 3, and no bundle, where the exported model misses a budget when measured: then
-    verify --next finds the next candidate to fine-tune.
+    verify --next finds the next candidate to fine-tune; or where its precision loses more than
+    --max-loss.
     """
     from devices import describe
-    from profiler import ModelFile, keep_better, verify
-    from search.bundling import Order, make_bundle
+    from profiler import keep_better, verify
+    from search.bundling import make_bundle
 
     check_new(out)
-    scored = labelled_file(
-        test,
+    scored, seen = labelled_files(
+        test=test,
+        calibration=calibration,
         task=task,
         text_column=text_column,
         pair_column=pair_column,
         label_column=label_column,
     )
     if scored is None:
-        refuse_alone("--test", source_accuracy=source_accuracy)
+        refuse_alone("--test", source_accuracy=source_accuracy, max_loss=max_loss)
+    if seen is None:
+        refuse_alone("--calibration", calibration_samples=calibration_samples)
     device = describe()
     if verified is not None:
         _check_alone(
@@ -120,32 +147,45 @@ def export(
             workload=Workload(batch=batch or 1, seq_len=seq_len or 128),
             budgets=_absolute(budgets_of(budget or [])),
         )
-    order = dataclasses.replace(order, test=scored, source_accuracy=source_accuracy)
+    _check_calibration(order.target, calibration)
+    order = dataclasses.replace(
+        order,
+        test=scored,
+        source_accuracy=source_accuracy,
+        calibration=seen,
+        calibration_samples=calibration_samples or 300,
+        most_loss=0.01 if max_loss is None else share_of("--max-loss", max_loss),
+    )
     with open_store(store) as opened, progress("exporting") as report:
 
-        def measure(query: Query, path: Path) -> Measurement:
-            file = ModelFile(query=query, path=path)
+        def measure(file: ModelFile) -> Measurement:
             found = verify(file, device=device, store=opened, progress=report)
             keep_better(opened, found)
             return found
 
         made = make_bundle(model, out, order=order, measure=measure, progress=report)
+    result(_shown(made, out), as_json=json)
+
+
+def _shown(made: Manifest, out: Path) -> dict[str, object]:
+    """Print the table; what a program wants to know."""
     metric = made.metric
     name = metric.name.replace("_", " ") if metric else "metric"
-    columns = ("bundle", "target", "p50", "95 % upper", "memory", "parity", name)
+    columns = ("bundle", "target", "p50", "95 % upper", "memory", "parity", name, "in fp32")
     row = (
         str(out),
-        str(order.target),
+        str(made.target),
         ms(made.measured.latency_p50_s),
         ms(made.measured.upper_latency_p50_s),
         mib(made.measured.memory_bytes),
         f"{made.parity.max_abs_diff:.1e} of {made.parity.limit:.1e}",
         shown_score(metric.name, metric.value) if metric else "-",
+        shown_score(metric.name, metric.fp32_value) if metric and metric.fp32_value else "-",
     )
-    table(f"Exported and measured, {order.workload}", columns, [row])
+    table(f"Exported and measured, {made.workload}", columns, [row])
     summary: dict[str, object] = {"bundle": str(out), "measured": to_json(made.measured)}
     reached = {f"test_{metric.name}": metric.value} if metric else {"test_accuracy": None}
-    result(summary | reached, as_json=json)
+    return summary | reached
 
 
 def run(
@@ -199,6 +239,17 @@ def _check_alone(**given: object) -> None:
         raise InputError(
             f"Either --verified or {twice[0]} must be given, but got both; leave one out."
         )
+
+
+def _check_calibration(target: Target, calibration: Path | None) -> None:
+    """Before anything is read or built."""
+    if target.precision == "int8" and calibration is None:
+        raise InputError(
+            f"--calibration must name texts for {target}, but is not given; give the file that was "
+            "trained on."
+        )
+    if target.precision != "int8" and calibration is not None:
+        raise InputError(f"--calibration must come with an int8 target, but got {target}.")
 
 
 def _absolute(budgets: Sequence[Budget]) -> tuple[Budget, ...]:

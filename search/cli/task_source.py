@@ -15,7 +15,7 @@ from search.scoring import LabelledFile
 if TYPE_CHECKING:
     from supernet.tasks import EncodedParts, TaskSource
 
-__all__ = ["TaskOptions", "labelled_file", "tell"]
+__all__ = ["TaskOptions", "labelled_files", "tell"]
 
 _MANY_LABELS = 10
 
@@ -88,29 +88,38 @@ class TaskOptions:
         return found
 
 
-def labelled_file(
-    path: Path | None,
+def labelled_files(
     *,
+    test: Path | None,
+    calibration: Path | None,
     task: str | None,
     text_column: str | None,
     pair_column: str | None,
     label_column: str | None,
-) -> LabelledFile | None:
-    """What ``--test`` and the options about it name; InputError for one of them in vain."""
+) -> tuple[LabelledFile | None, LabelledFile | None]:
+    """What ``--test``, ``--calibration`` and the options about both name.
+
+    Raises InputError for an option in vain.
+    """
     columns = (text_column, pair_column, label_column)
-    if path is None:
+    if test is None and calibration is None:
         named = dict(zip(("text_column", "pair_column", "label_column"), columns, strict=True))
         refuse_alone("--test", task=task, **named)
-        return None
     if task is not None:
         _refuse_columns(*columns)
-    return LabelledFile(
-        path=path,
-        text=text_column or "text",
-        pair=pair_column,
-        label=label_column or "label",
-        task=task,
-    )
+
+    def file(path: Path | None) -> LabelledFile | None:
+        if path is None:
+            return None
+        return LabelledFile(
+            path=path,
+            text=text_column or "text",
+            pair=pair_column,
+            label=label_column or "label",
+            task=task,
+        )
+
+    return file(test), file(calibration)
 
 
 def _refuse_columns(*given: object) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Set
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,7 @@ from fleetfit import (
     InfeasibleError,
     InputError,
     Measurement,
+    Target,
     dumps,
 )
 from fleetfit.files import write_text
@@ -29,6 +31,9 @@ from search.record import (
     write_record,
 )
 from search.verify import Verified, measured_value, shown_value
+
+if TYPE_CHECKING:
+    from exporters import Manifest
 
 __all__ = ["verify"]
 
@@ -165,8 +170,13 @@ def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
     manifest = load_bundle(path).manifest
     candidate = Candidate(architecture=manifest.architecture, target=manifest.target)
     query = candidate.query(manifest.workload)
-    with open_store(store_url) as store, progress("verifying") as report:
-        file = ModelFile(query=query, path=path / "model.onnx")
+    with (
+        open_store(store_url) as store,
+        progress("verifying") as report,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        plain = _plain(path, manifest, Path(scratch))
+        file = ModelFile(query=query, path=path / manifest.model, plain=plain)
         found = measure(file, device=describe(), store=store, progress=report)
         keep_better(store, found)
     budgets = [b for b in map(Budget.parse, manifest.budgets) if b.metric != "quality_drop"]
@@ -192,6 +202,19 @@ def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
             "this machine; search again here, or raise the limit."
         )
     return _measured(found)
+
+
+def _plain(bundle: Path, manifest: Manifest, scratch: Path) -> Path | None:
+    """The emitted fp32 file of a bundle that holds another; its weights are there."""
+    from exporters import emit, read_weights, runtime_of
+
+    target, workload = manifest.target, manifest.workload
+    if runtime_of(target).takes_onnx(target):
+        return None
+    fixed = workload if target.shapes == "fixed" else None
+    model = emit(manifest.architecture, read_weights(bundle), workload=fixed)
+    fp32 = Target(runtime="onnxruntime", shapes=target.shapes)
+    return Path(runtime_of(fp32).build(model, fp32, workload, scratch).path)
 
 
 def _measured(found: Measurement) -> dict[str, object]:

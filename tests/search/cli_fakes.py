@@ -56,8 +56,8 @@ def contents(path: Path) -> dict[str, bytes]:
 def measured_by_fake(*, slower: float = 1.0, kept: list[Measurement] | None = None) -> MeasureFile:
     """Measures an exported model by FakeBench, ``slower`` times its latency."""
 
-    def measure(query: Query, path: Path) -> Measurement:
-        found = measurement_by_fake(query, path.stat().st_size, slower=slower)
+    def measure(file: profiler.ModelFile) -> Measurement:
+        found = measurement_by_fake(file.query, file.path.stat().st_size, slower=slower)
         if kept is not None:
             kept.append(found)
         return found

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from fleetfit import Budget, InfeasibleError, InputError, Measurement, Target, Workload
-from search.bundling import Order, make_bundle
+from search.bundling import make_bundle
 from search.cli import main
+from search.order import Order
 from search.scoring import LabelledFile
 from tests.search.cli_fakes import measured_by_fake
 

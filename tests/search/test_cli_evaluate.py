@@ -163,7 +163,7 @@ def test_the_winner_of_a_search_has_no_name(
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (("--precision", "int8"), "--precision must be fp32 or bf16, but got 'int8'"),
+        (("--precision", "int4"), "int8 or int8_dynamic, but got 'int4'"),
         (("--architecture", "huge"), "must be one of largest, half-ffn"),
     ],
 )
