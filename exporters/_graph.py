@@ -23,7 +23,7 @@ _TYPES = {
 
 
 class GraphBuilder:
-    """Collects nodes and initializers; a node's output has its name, but for ``split``'s parts.
+    """Collects nodes and initializers; a node's first output has its name.
 
     Everything is made where it stays, inside the model: protobuf's ``extend`` and ``CopyFrom``,
     which the helpers of ``onnx`` use, would each copy all weights once more.
@@ -51,14 +51,6 @@ class GraphBuilder:
         """Append a copy of a node of another graph."""
         self._graph.node.append(node)
 
-    def split(self, value: str, names: Sequence[str]) -> None:
-        """Append a split of the last axis into equal parts ``names``."""
-        parts = list(names)
-        count = len(parts)
-        self._graph.node.append(
-            helper.make_node("Split", [value], parts, name=parts[0], axis=-1, num_outputs=count)
-        )
-
     def end(self, output: str) -> None:
         """Give the output of the last node the name ``output`` of the graph's output.
 
@@ -81,6 +73,10 @@ class GraphBuilder:
         """A constant int64 vector; equal vectors are kept once."""
         name = "const." + "_".join(map(str, values))
         return self.constant(name, np.array(values, dtype=np.int64))
+
+    def integer(self, value: int) -> str:
+        """A constant int64 scalar; equal scalars are kept once."""
+        return self.constant(f"const.{value}i", np.array(value, dtype=np.int64))
 
     def number(self, value: float) -> str:
         """A constant float32 scalar; equal scalars are kept once."""

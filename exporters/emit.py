@@ -57,13 +57,16 @@ def emit(
     g = GraphBuilder(f"fleetfit-{arch.id}")
     x = _embed(g, arch, weights, workload)
     bias = _attention_bias(g)
+    last = _last_attention(arch)
     for i, layer in enumerate(arch.layers):
         if layer.projected:
             x = g.linear(x, f"layers.{i}.projection", weights)
         for j, sub in enumerate(layer.sublayers):
             name = f"layers.{i}.{j}"
             if isinstance(sub, SelfAttention):
-                y = _attention(g, x, name, (sub, bias, weights))
+                asking = _first_token(g, x) if last == (i, j) else x
+                y = _attention(g, (asking, x), name, (sub, bias, weights))
+                x = asking
             elif isinstance(sub, FeedForward):
                 y = _feed_forward(g, x, name, (sub, arch.activation, weights))
             else:
@@ -73,6 +76,24 @@ def emit(
     _head(g, x, arch, weights)
     g.end(arch.head.output)
     return _model(g, arch, workload)
+
+
+def _last_attention(arch: Architecture) -> tuple[int, int] | None:
+    """Layer and sub-layer from which on only the first token counts; None where all count."""
+    if arch.head.pooling != "first":
+        return None
+    found = [
+        (i, j)
+        for i, layer in enumerate(arch.layers)
+        for j, sub in enumerate(layer.sublayers)
+        if isinstance(sub, SelfAttention)
+    ]
+    return found[-1] if found else None
+
+
+def _first_token(g: GraphBuilder, x: str) -> str:
+    """Batch x 1 x width."""
+    return g.add("Slice", [x, g.integers(0), g.integers(1), g.integers(1)], "first_token")
 
 
 def _embed(g: GraphBuilder, arch: Architecture, weights: Weights, workload: Workload | None) -> str:
@@ -103,30 +124,25 @@ def _attention_bias(g: GraphBuilder) -> str:
 
 
 def _attention(
-    g: GraphBuilder, x: str, name: str, given: tuple[SelfAttention, str, Weights]
+    g: GraphBuilder,
+    states: tuple[str, str],
+    name: str,
+    given: tuple[SelfAttention, str, Weights],
 ) -> str:
-    """Scaled dot product attention; q, k and v come from one product, the scale is in q."""
+    """Scaled dot product attention of ``states``: those that ask, and all.
+
+    Equal ones give q, k and v in one product. The scale is in q.
+    """
+    asking, x = states
     sub, bias, weights = given
     if sub.score != "sdp":
         raise InputError(f"SelfAttention.score must be 'sdp' in this version, got {sub.score!r}.")
-    scale = np.float32(1 / math.sqrt(sub.head_dim))
-    parts = ("query", "key", "value")
-    factors = (scale, np.float32(1), np.float32(1))
-    matrices = [weights[f"{name}.{p}.weight"] * f for p, f in zip(parts, factors, strict=True)]
-    biases = [weights[f"{name}.{p}.bias"] * f for p, f in zip(parts, factors, strict=True)]
-    joined = g.affine(x, f"{name}.qkv", np.concatenate(matrices).T, np.concatenate(biases))
-    g.split(joined, [f"{name}.{p}" for p in parts])
-    order = {"query": [0, 2, 1, 3], "key": [0, 2, 3, 1], "value": [0, 2, 1, 3]}
-    shape = g.integers(0, 0, sub.heads, sub.head_dim)
-    q, k, v = (
-        g.add(
-            "Transpose",
-            [g.add("Reshape", [f"{name}.{p}", shape], f"{name}.{p}.split")],
-            f"{name}.{p}.heads",
-            perm=order[p],
-        )
-        for p in parts
-    )
+    if asking == x:
+        q, k, v = _heads(g, x, name, ("query", "key", "value"), (sub, weights))
+    else:
+        (q,) = _heads(g, asking, name, ("query",), (sub, weights))
+        k, v = _heads(g, x, name, ("key", "value"), (sub, weights))
+    k = g.add("Transpose", [k], f"{name}.key.turned", perm=[0, 1, 3, 2])
     scores = g.add("MatMul", [q, k], f"{name}.scores")
     masked = g.add("Add", [scores, bias], f"{name}.masked")
     shares = g.add("Softmax", [masked], f"{name}.shares", axis=-1)
@@ -135,6 +151,30 @@ def _attention(
     inner = sub.heads * sub.head_dim
     joint = g.add("Reshape", [mixed, g.integers(0, 0, inner)], f"{name}.joint")
     return g.linear(joint, f"{name}.output", weights)
+
+
+def _heads(
+    g: GraphBuilder,
+    x: str,
+    name: str,
+    parts: tuple[str, ...],
+    given: tuple[SelfAttention, Weights],
+) -> list[str]:
+    """The parts, each batch x heads x seq x head_dim, from one product and one transposition."""
+    sub, weights = given
+    scale = np.float32(1 / math.sqrt(sub.head_dim))
+    factors = [scale if part == "query" else np.float32(1) for part in parts]
+    matrices = [weights[f"{name}.{p}.weight"] * f for p, f in zip(parts, factors, strict=True)]
+    biases = [weights[f"{name}.{p}.bias"] * f for p, f in zip(parts, factors, strict=True)]
+    joined = f"{name}.{''.join(part[0] for part in parts)}"
+    y = g.affine(x, joined, np.concatenate(matrices).T, np.concatenate(biases))
+    shape = g.integers(0, 0, len(parts), sub.heads, sub.head_dim)
+    y = g.add("Reshape", [y, shape], f"{joined}.split")
+    y = g.add("Transpose", [y], f"{joined}.heads", perm=[2, 0, 3, 1, 4])
+    return [
+        g.add("Gather", [y, g.integer(at)], f"{name}.{part}.heads", axis=0)
+        for at, part in enumerate(parts)
+    ]
 
 
 def _feed_forward(
@@ -187,8 +227,7 @@ def _head(g: GraphBuilder, x: str, arch: Architecture, weights: Weights) -> None
 def _pool(g: GraphBuilder, x: str, pooling: str | None) -> str:
     """Batch x width: the first state, or the mean of those that are not padding."""
     if pooling == "first":
-        index = g.constant("head.first", np.array(0, dtype=np.int64))
-        return g.add("Gather", [x, index], "head.pooled", axis=1)
+        return g.add("Gather", [x, g.integer(0)], "head.pooled", axis=1)
     row = g.add("Unsqueeze", ["mask.float", g.integers(1)], "head.mask")
     total = g.add("MatMul", [row, x], "head.sum")
     total = g.add("Squeeze", [total, g.integers(1)], "head.total")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from fleetfit.query import Workload
 from fleetfit.table import ATTENTION, FEED_FORWARD, HEADS, IntArray, LayerTable
 
-__all__ = ["Macs", "macs", "parameters"]
+__all__ = ["Macs", "macs", "parameters", "rows_of"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +17,8 @@ class Macs:
     """Multiply-accumulates of one inference by kind, each an array over N networks.
 
     Matrix products only; norms, activations, softmax and the embedding look-up are not counted.
-    Padded positions are: runtimes compute them like any other.
+    Padded positions are: runtimes compute them like any other. What only other tokens than the
+    first need is not, where the head reads that one alone: it is not computed.
     """
 
     projections: IntArray
@@ -66,6 +69,7 @@ def _head_parameters(table: LayerTable) -> IntArray:
 def macs(table: LayerTable, workload: Workload) -> Macs:
     """Multiply-accumulates of one inference on ``workload``."""
     tokens = workload.batch * workload.seq_len
+    rows, queries = rows_of(table, workload)
     width = table.width[:, :, None]
     attention = table.kind == ATTENTION
     forward = table.kind == FEED_FORWARD
@@ -75,10 +79,21 @@ def macs(table: LayerTable, workload: Workload) -> Macs:
     head = head + (table.head == HEADS.index("span")) * tokens * last * table.outputs
     pooled = table.head == HEADS.index("classification")
     ff = width * (table.ff_first + table.ff_last) + table.ff_products
+    entering = rows.max(axis=2, initial=0)
+    projections = entering * table.projected * table.width * table.width_before
     return Macs(
-        projections=tokens * (table.projected * table.width * table.width_before).sum(axis=1),
-        attention_linear=tokens * (attention * 4 * width * inner).sum(axis=(1, 2)),
-        attention_scores=tokens * workload.seq_len * (attention * 2 * inner).sum(axis=(1, 2)),
-        feed_forward=tokens * (forward * ff).sum(axis=(1, 2)),
+        projections=projections.sum(axis=1),
+        attention_linear=(attention * 2 * (rows + queries) * width * inner).sum(axis=(1, 2)),
+        attention_scores=workload.seq_len * (attention * 2 * queries * inner).sum(axis=(1, 2)),
+        feed_forward=(forward * rows * ff).sum(axis=(1, 2)),
         head=head + pooled * workload.batch * last * table.outputs,
     )
+
+
+def rows_of(table: LayerTable, workload: Workload) -> tuple[IntArray, IntArray]:
+    """Tokens that enter each sub-layer, and those that ask in it (attention), N x L x S."""
+    tokens = workload.batch * workload.seq_len
+    at, after = table.last_attention
+    rows: IntArray = np.where(after, workload.batch, tokens)
+    queries: IntArray = np.where(at | after, workload.batch, tokens)
+    return rows, queries

@@ -39,6 +39,8 @@ class LayerTable:
     head: IntArray
     """N; index into HEADS."""
     outputs: IntArray
+    first: IntArray
+    """N; 1 where the head reads the first token alone."""
     width: IntArray
     """N x L; 0 where there is no layer. Layers that exist stand first."""
     width_before: IntArray
@@ -66,6 +68,19 @@ class LayerTable:
         """N; width of the last hidden state."""
         last = np.maximum((self.width > 0).sum(axis=1) - 1, 0)
         return np.asarray(self.width[np.arange(len(self)), last])
+
+    @property
+    def last_attention(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """N x L x S: the last attention, and what follows it, of networks with ``first``.
+
+        The first token alone asks there, and the rest is computed for it alone.
+        """
+        attention = (self.kind == ATTENTION).reshape(len(self), -1)
+        place = np.arange(attention.shape[1])
+        none = attention.shape[1]
+        last = np.where(attention, place, -1).max(axis=1, initial=-1, keepdims=True)
+        last = np.where(self.first[:, None] & (last >= 0), last, none)
+        return (place == last).reshape(self.kind.shape), (place > last).reshape(self.kind.shape)
 
     def take(self, rows: IntArray | npt.NDArray[np.bool_]) -> LayerTable:
         """The chosen rows."""
@@ -96,7 +111,15 @@ class LayerTable:
         return cls(**{name: np.zeros(shape, dtype=np.int64) for name, shape in shapes.items()})
 
 
-_PER_NETWORK = ("vocab_size", "embedding_width", "max_positions", "segments", "head", "outputs")
+_PER_NETWORK = (
+    "vocab_size",
+    "embedding_width",
+    "max_positions",
+    "segments",
+    "head",
+    "outputs",
+    "first",
+)
 
 
 def _fill(table: LayerTable, row: int, arch: Architecture) -> None:
@@ -107,6 +130,7 @@ def _fill(table: LayerTable, row: int, arch: Architecture) -> None:
     table.segments[row] = embedding.segments
     table.head[row] = HEADS.index(arch.head.kind)
     table.outputs[row] = arch.head.outputs
+    table.first[row] = arch.head.pooling == "first"
     before = embedding.width
     for i, layer in enumerate(arch.layers):
         table.width[row, i] = layer.width

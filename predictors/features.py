@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from fleetfit.counts import macs, parameters
+from fleetfit.counts import macs, parameters, rows_of
 from fleetfit.query import Precision, Target, Workload
 from fleetfit.table import ATTENTION, FEED_FORWARD, HEADS, IntArray, LayerTable
 from predictors.metric import CostMetric
@@ -97,23 +97,24 @@ def terms(
 def _latency_terms(table: LayerTable, target: Target, workload: Workload) -> FloatArray:
     tokens = workload.batch * workload.seq_len
     count = macs(table, workload)
-    attention = table.kind == ATTENTION
-    sublayers = (table.kind > 0).sum(axis=2)
+    _, rows = rows_of(table, workload)
+    attention, there = table.kind == ATTENTION, table.kind > 0
     # Heads are spread over threads: the last round may leave some of them idle.
     rounds = -(-workload.batch * table.heads // target.threads) * target.threads
+    each = rows // workload.batch
     matrix_bytes = _matrix_elements(table) * _BYTES[target.precision]
     columns = (
         np.ones(len(table)),
-        sublayers.sum(axis=1),
+        there.sum(axis=(1, 2)),
         table.projected.sum(axis=1),
         count.projections,
         count.head,
         count.attention_linear,
         count.attention_scores,
         count.feed_forward,
-        (attention * rounds).sum(axis=(1, 2)) * workload.seq_len**2,
-        tokens * (table.width * sublayers).sum(axis=1),
-        tokens * table.ff_sum.sum(axis=(1, 2)),
+        (attention * rounds * each).sum(axis=(1, 2)) * workload.seq_len,
+        (rows * table.width[:, :, None] * there).sum(axis=(1, 2)),
+        (rows * table.ff_sum).sum(axis=(1, 2)),
         tokens * table.embedding_width,
         tokens * _waste(table, 32),
         tokens * _waste(table, 64),
@@ -127,10 +128,11 @@ def _latency_terms(table: LayerTable, target: Target, workload: Workload) -> Flo
 
 def _memory_terms(table: LayerTable, workload: Workload) -> FloatArray:
     tokens = workload.batch * workload.seq_len
+    rows, queries = rows_of(table, workload)
     inner = table.heads * table.head_dim
-    scores = workload.batch * workload.seq_len**2 * table.heads
+    scores = queries * workload.seq_len * table.heads
     # Activations stay fp32 at the borders of operators in every target.
-    activation = 4 * (tokens * (table.width[:, :, None] + 3 * inner + table.ff_sum) + scores)
+    activation = 4 * (rows * (table.width[:, :, None] + 3 * inner + table.ff_sum) + scores)
     activation = activation * (table.kind > 0)
     masked_lm = table.head == HEADS.index("masked_lm")
     logits = 4 * tokens * table.vocab_size * masked_lm

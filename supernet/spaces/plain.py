@@ -127,6 +127,7 @@ def plain_table(source: Architecture, active: IntArray) -> LayerTable:
     table.max_positions[:] = source.embedding.max_positions
     table.segments[:] = source.embedding.segments
     table.head[:] = HEADS.index(source.head.kind)
+    table.first[:] = source.head.pooling == "first"
     table.outputs[:] = source.head.outputs
     table.kind[..., 0] = ATTENTION * active
     table.kind[..., 1] = FEED_FORWARD * active

@@ -70,6 +70,25 @@ def test_macs_by_hand() -> None:
     assert counts.total.tolist() == [288 + 2880 + 960 + 1752 + 528]
 
 
+def test_macs_of_a_head_that_reads_the_first_token_by_hand() -> None:
+    arch = ARCH.with_head(Head(kind="classification", pooling="first", outputs=5))
+    counts = macs(LayerTable.of([arch]), Workload(batch=3, seq_len=4))
+    assert counts.projections.tolist() == [12 * 4 * 6]
+    assert counts.attention_linear.tolist() == [(12 * 2 + 3 * 2) * 6 * 10]  # key, value; q, output
+    assert counts.attention_scores.tolist() == [3 * 2 * 1 * 4 * 10]
+    assert counts.feed_forward.tolist() == [3 * (6 * 7 + 7 * 8 + 8 * 6)]
+
+
+def test_layers_before_the_last_attention_are_computed_for_all_tokens() -> None:
+    arch = bert(3, 64, 2).with_head(Head(kind="embedding", pooling="first"))
+    shorter = bert(2, 64, 2).with_head(Head())
+    workload = Workload(batch=2, seq_len=8)
+    counts = macs(LayerTable.of([arch]), workload)
+    before = macs(LayerTable.of([shorter]), workload)
+    assert counts.feed_forward - before.feed_forward == [2 * 2 * 64 * 256]
+    assert counts.attention_linear - before.attention_linear == [2 * (16 + 2) * 64 * 64]
+
+
 @pytest.mark.parametrize(
     ("head", "wanted"),
     [
@@ -88,6 +107,7 @@ def test_macs_of_each_head_by_hand(head: Head, wanted: int) -> None:
 def test_macs_of_linear_maps_are_their_weights_times_tokens(
     arch: Architecture, workload: Workload
 ) -> None:
+    arch = arch.with_head(Head())  # one that reads the first token alone needs less
     counts = macs(LayerTable.of([arch]), workload)
     maps = {n: math.prod(s) for n, s in weight_shapes(arch).items() if len(s) == 2}
     body = sum(count for name, count in maps.items() if name.startswith("layers."))

@@ -28,6 +28,7 @@ def test_one_network_field_by_field() -> None:
         "segments": [2],
         "head": [HEADS.index("masked_lm")],
         "outputs": [0],
+        "first": [0],
         "width": [[6]],
         "width_before": [[4]],
         "projected": [[1]],
