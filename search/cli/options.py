@@ -57,8 +57,8 @@ Targets = Annotated[
     list[str] | None,
     typer.Option(
         "--target",
-        help="RUNTIME-PRECISION, as in openvino-bf16; repeat it. Default: all this machine has but "
-        "int8 and int8_dynamic, which are chosen by name.",
+        help="RUNTIME-PRECISION, as in openvino-bf16, with -fixed for fixed shapes; repeat it. "
+        "Default: all this machine has but int8 and int8_dynamic, which are chosen by name.",
     ),
 ]
 Threads = Annotated[
@@ -170,7 +170,8 @@ def targets_of(
 def _target(name: str, threads: int) -> Target:
     from exporters import runtime
 
-    plain = re.sub(rf"-{threads}t$", "", name)  # as tables print it
+    fixed = name.endswith("-fixed")
+    plain = re.sub(rf"-{threads}t$", "", name.removesuffix("-fixed"))  # as tables print it
     runtime_name, _, precision = plain.rpartition("-")
     adapter = runtime(runtime_name or precision)
     if precision not in get_args(Precision):
@@ -189,4 +190,5 @@ def _target(name: str, threads: int) -> Target:
         provider=adapter.provider,
         precision=cast(Precision, precision),
         threads=threads,
+        shapes="fixed" if fixed else "dynamic",
     )

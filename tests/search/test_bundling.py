@@ -2,10 +2,21 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fleetfit import Budget, InfeasibleError, InputError, Measurement, Target, Workload
+from exporters import load_bundle
+from fleetfit import (
+    Budget,
+    InfeasibleError,
+    InputError,
+    Measurement,
+    RuntimeName,
+    Target,
+    Workload,
+)
+from profiler import ModelFile
 from search.bundling import make_bundle
 from search.cli import main
 from search.order import Order
@@ -88,3 +99,101 @@ def test_a_reading_that_disagrees_is_taken_once_more(tuned: Path, tmp_path: Path
     agreeing = dataclasses.replace(order(), verified_s=made.measured.latency_p50_s)
     make_bundle(tuned, tmp_path / "two", order=agreeing, measure=measure)
     assert len(readings) == 3
+
+
+def int8(runtime: RuntimeName, labelled: Path, **more: Any) -> Order:
+    return dataclasses.replace(
+        order(),
+        target=Target(runtime=runtime, precision="int8"),
+        calibration=LabelledFile(path=labelled),
+        calibration_samples=5,
+        **more,
+    )
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_an_int8_bundle_answers_as_its_session_did(
+    runtime: RuntimeName, tuned: Path, labelled: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("nncf" if runtime == "openvino" else "onnxruntime")
+    files: list[ModelFile] = []
+    measure = measured_by_fake()
+
+    def look(file: ModelFile) -> Measurement:
+        assert file.plain is not None
+        assert file.plain.is_file()
+        files.append(file)
+        return measure(file)
+
+    made = make_bundle(tuned, tmp_path / "out", order=int8(runtime, labelled), measure=look)
+    assert made.session["precision"] == "int8"
+    assert made.provenance["calibration"] == f"5 examples of {labelled.name}"
+    assert made.parity.texts > 0
+    loaded = load_bundle(tmp_path / "out")
+    assert loaded.manifest == made
+    assert len(loaded.predict(["one text", "another one"])) == 2
+    assert {f.path.name for f in files} == {made.model}
+
+
+def test_int8_needs_texts_that_are_not_those_of_the_test(
+    tuned: Path, labelled: Path, tmp_path: Path
+) -> None:
+    asked = int8("onnxruntime", labelled, test=LabelledFile(path=labelled))
+    with pytest.raises(InputError, match="other texts than the test"):
+        make_bundle(tuned, tmp_path / "out", order=asked, measure=measured_by_fake())
+    bare = dataclasses.replace(asked, calibration=None)
+    with pytest.raises(InputError, match="texts for calibration"):
+        make_bundle(tuned, tmp_path / "out", order=bare, measure=measured_by_fake())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(1.0, True), (-0.5, False)])
+def test_a_loss_of_the_metric_is_judged_beside_fp32(
+    tuned: Path, labelled: Path, tmp_path: Path, limit: float, kept: bool
+) -> None:
+    asked = dataclasses.replace(
+        order(),
+        target=Target(runtime="onnxruntime", precision="int8_dynamic"),
+        test=LabelledFile(path=labelled),
+        most_loss=limit,
+    )
+    if not kept:
+        with pytest.raises(InfeasibleError, match=r"must keep the accuracy within -50\.00% of"):
+            make_bundle(tuned, tmp_path / "out", order=asked, measure=measured_by_fake())
+        assert not (tmp_path / "out").exists()
+        return
+    made = make_bundle(tuned, tmp_path / "out", order=asked, measure=measured_by_fake())
+    assert made.metric is not None
+    plain = make_bundle(
+        tuned,
+        tmp_path / "plain",
+        order=dataclasses.replace(order(), test=asked.test),
+        measure=measured_by_fake(),
+    )
+    assert plain.metric is not None
+    assert made.metric.fp32_value == pytest.approx(plain.metric.value)
+    assert (made.metric.loss_limit, plain.metric.fp32_value) == (limit, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--target", "onnxruntime-int8"), "--calibration must name texts for onnxruntime-int8"),
+        (("--target", "onnxruntime-fp32", "--calibration", "FILE"), "come with an int8 target"),
+        (("--target", "onnxruntime-fp32", "--max-loss", "1%"), "--max-loss must come with --test"),
+        (("--calibration-samples", "9"), "must come with --calibration"),
+    ],
+)
+def test_options_of_int8_are_checked_first(
+    tuned: Path,
+    labelled: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    given = [str(labelled) if word == "FILE" else word for word in words]
+    store = ["--store", str(tmp_path / "s.db")]
+    assert main(["export", str(tuned), str(tmp_path / "out"), *given, *store]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
