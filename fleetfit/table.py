@@ -75,9 +75,9 @@ class LayerTable:
 
         The first token alone asks there, and the rest is computed for it alone.
         """
-        attention = (self.kind == ATTENTION).reshape(len(self), -1)
-        place = np.arange(attention.shape[1])
-        none = attention.shape[1]
+        none = self.kind.shape[1] * self.kind.shape[2]
+        attention = (self.kind == ATTENTION).reshape(len(self), none)
+        place = np.arange(none)
         last = np.where(attention, place, -1).max(axis=1, initial=-1, keepdims=True)
         last = np.where(self.first[:, None] & (last >= 0), last, none)
         return (place == last).reshape(self.kind.shape), (place > last).reshape(self.kind.shape)

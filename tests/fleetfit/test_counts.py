@@ -79,6 +79,10 @@ def test_macs_of_a_head_that_reads_the_first_token_by_hand() -> None:
     assert counts.feed_forward.tolist() == [3 * (6 * 7 + 7 * 8 + 8 * 6)]
 
 
+def test_no_networks_have_no_counts() -> None:
+    assert macs(LayerTable.of([]), Workload()).total.tolist() == []
+
+
 def test_layers_before_the_last_attention_are_computed_for_all_tokens() -> None:
     arch = bert(3, 64, 2).with_head(Head(kind="embedding", pooling="first"))
     shorter = bert(2, 64, 2).with_head(Head())
