@@ -13,6 +13,7 @@ import onnx
 
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Manifest, read_manifest
+from exporters.questions import QuestionEncoder
 from exporters.registry import runtime_of
 from exporters.runtime import Artifact, Session, check_shapes, files_of
 from exporters.serialize import model_bytes
@@ -95,7 +96,9 @@ def load_bundle(path: Path | str) -> LoadedBundle:
     )
     session = runtime_of(manifest.target).load(artifact)
     _check_session(session, manifest)
-    return LoadedBundle(manifest=manifest, session=session, encoder=encoder)
+    spans = arch.head.kind == "span"
+    questions = QuestionEncoder(tokenizer, max_length=manifest.max_length) if spans else None
+    return LoadedBundle(manifest=manifest, session=session, encoder=encoder, questions=questions)
 
 
 def _check_session(session: Session, manifest: Manifest) -> None:

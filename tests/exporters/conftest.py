@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from fleetfit import Architecture, DeviceInfo, Embedding, FeedForward, Head, Layer, SelfAttention
+from exporters import (
+    Cost,
+    Licence,
+    Manifest,
+    Parity,
+    TaskMetric,
+    emit,
+    random_weights,
+    write_bundle,
+)
+from fleetfit import (
+    Architecture,
+    DeviceInfo,
+    Embedding,
+    FeedForward,
+    Head,
+    Layer,
+    SelfAttention,
+    Target,
+    Workload,
+)
+from tests.exporters.bundles import LABELS, WORDS, Write
 
 
 @pytest.fixture
@@ -48,3 +71,52 @@ def device() -> DeviceInfo:
         machine="x86_64",
         system="Linux",
     )
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> str:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    made = Tokenizer(models.WordPiece({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    # As some checkpoints come; a bundle must not be misled by it.
+    made.enable_padding(length=37)
+    made.enable_truncation(5)
+    return made.to_str()
+
+
+@pytest.fixture
+def manifest(mixed: Architecture, device: DeviceInfo) -> Manifest:
+    return Manifest(
+        architecture=mixed,
+        device=device,
+        target=Target(runtime="onnxruntime"),
+        workload=Workload(seq_len=16),
+        parity=Parity(max_abs_diff=1e-6, mean_abs_diff=1e-7, limit=1e-4, shapes=((1, 16),)),
+        max_length=12,
+        session={"threads": "1"},
+        budgets=("latency_p50<=8ms",),
+        predicted=Cost(latency_p50_s=0.007),
+        measured=Cost(latency_p50_s=0.0071, memory_bytes=1e8),
+        metric=TaskMetric(name="accuracy", data="made up", value=0.9, source_value=0.92),
+        pooling="mean",
+        labels=LABELS,
+        licences=(Licence(part="weights", licence="Apache-2.0", source="here"),),
+        provenance={"weights": "random"},
+    )
+
+
+@pytest.fixture
+def write(tokenizer: str, tmp_path: Path) -> Write:
+    def written(manifest: Manifest) -> Path:
+        arch = manifest.architecture
+        fixed = manifest.target.shapes == "fixed"
+        weights = random_weights(arch)
+        model = emit(arch, weights, workload=manifest.workload if fixed else None)
+        path = tmp_path / "bundle"
+        write_bundle(path, manifest, model=model, tokenizer=tokenizer, weights=weights)
+        return path
+
+    return written
