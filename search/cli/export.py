@@ -29,7 +29,7 @@ from search.order import Order
 from search.record import VerifiedRecord, read_record
 
 if TYPE_CHECKING:
-    from exporters import Manifest
+    from exporters import LoadedBundle, Manifest
     from profiler import ModelFile
 
 __all__ = ["export", "run"]
@@ -190,10 +190,13 @@ def _shown(made: Manifest, out: Path) -> dict[str, object]:
 
 def run(
     bundle: Annotated[Path, typer.Argument(help="Directory that export wrote.")],
-    text: Annotated[list[str], typer.Argument(help="One or more texts.")],
+    text: Annotated[list[str], typer.Argument(help="One or more texts, or questions.")],
     pair: Annotated[
         list[str] | None,
-        typer.Option(help="The second text, for a model of pairs; repeat it, one for each text."),
+        typer.Option(
+            help="The second text, for a model of pairs, or the context of a question; repeat it, "
+            "one for each text."
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Labels to show per text.")] = 3,
     json: AsJson = False,
@@ -202,23 +205,33 @@ def run(
     from exporters import load_bundle
 
     loaded = load_bundle(bundle)
-    if loaded.manifest.architecture.head.kind != "classification":
+    head = loaded.manifest.architecture.head.kind
+    if head not in ("classification", "span"):
         raise InputError(
-            "run must be given a bundle with a classification head, but this one has "
-            f"{loaded.manifest.architecture.head.kind}; use the session of load_bundle."
+            "run must be given a bundle with a classification or span head, but this one has "
+            f"{head}; use the session of load_bundle."
         )
-    if loaded.manifest.pairs and not pair:
+    if (head == "span" or loaded.manifest.pairs) and not pair:
         raise InputError("run must be given the second text of each pair with --pair, but is not.")
-    if loaded.manifest.labels:
-        found = [dict(list(one.items())[:top]) for one in loaded.predict(text, pair or None)]
-        shown = [", ".join(f"{label} {share:.1%}" for label, share in one.items()) for one in found]
-        answers: list[object] = list(found)
-    else:
-        answers = list(loaded.numbers(text, pair or None))
-        shown = [f"{number:.3f}" for number in answers]
+    answers, shown = _answers(loaded, text, pair or None, top)
     for one, answer in zip(text, shown, strict=True):
         say(escape(f"{one} -> {answer}"))
     result({"answers": answers}, as_json=json)
+
+
+def _answers(
+    bundle: LoadedBundle, texts: list[str], pairs: list[str] | None, top: int
+) -> tuple[list[object], list[str]]:
+    """What a bundle says of each text, as JSON data and for people."""
+    if bundle.manifest.architecture.head.kind == "span":
+        answers = bundle.answer(texts, pairs or [])
+        return [to_json(one) for one in answers], [f"{a.text} ({a.score:.1f})" for a in answers]
+    if not bundle.manifest.labels:
+        numbers = bundle.numbers(texts, pairs)
+        return list(numbers), [f"{number:.3f}" for number in numbers]
+    found = [dict(list(one.items())[:top]) for one in bundle.predict(texts, pairs)]
+    shown = [", ".join(f"{label} {share:.1%}" for label, share in one.items()) for one in found]
+    return list(found), shown
 
 
 def _member(supernet: Path, text: str) -> Architecture:

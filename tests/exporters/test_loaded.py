@@ -100,16 +100,6 @@ def test_labels_are_no_number(write: Write, manifest: Manifest) -> None:
         load_bundle(write(manifest)).numbers(["I lost"])
 
 
-def test_spans_are_for_the_session(write: Write, manifest: Manifest) -> None:
-    arch = manifest.architecture.with_head(Head(kind="span", outputs=2))
-    spans = dataclasses.replace(manifest, architecture=arch, labels=(), pooling=None, pairs=True)
-    bundle = load_bundle(write(spans))
-    reference = EncoderNetwork.of(arch, random_weights(arch)).reference
-    assert check_parity(bundle.session, reference, arch.embedding, "fp32", seed=1).holds
-    with pytest.raises(InputError, match="kind classification, but has span"):
-        bundle.predict(["a"], ["b"])
-
-
 def test_no_texts_give_no_predictions(write: Write, manifest: Manifest) -> None:
     assert load_bundle(write(manifest)).predict([]) == []
 
