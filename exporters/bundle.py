@@ -131,6 +131,7 @@ def _verified(directory: Path) -> Manifest:
     """The manifest of a directory whose files are exactly those that it lists."""
     if not directory.is_dir():
         raise InputError(f"A bundle must be a directory, but {directory} is none.")
+    _check_file(directory, _MANIFEST)
     text = read_text(directory / _MANIFEST, "A bundle's manifest.json")
     manifest = read_manifest(text, str(directory / _MANIFEST))
     found = {name for name in _files(directory) if name != _MANIFEST}
@@ -138,10 +139,8 @@ def _verified(directory: Path) -> Manifest:
         raise InputError(f"A bundle must hold the files it lists, but {name} is missing.")
     for name in sorted(found - manifest.files.keys()):
         raise InputError(f"A bundle must hold only the files it lists, but {name} is extra.")
-    root = directory.resolve()
     for name, digest in sorted(manifest.files.items()):
-        if not (directory / name).resolve().is_relative_to(root):
-            raise InputError(f"A bundle's files must lie inside it, but {name} leads outside.")
+        _check_file(directory, name)
         if _hash(directory / name) != digest:
             raise InputError(
                 f"A bundle's files must be as they were written, but {name} was changed; "
@@ -153,6 +152,19 @@ def _verified(directory: Path) -> Manifest:
             "export the bundle again."
         )
     return manifest
+
+
+def _check_file(directory: Path, name: str) -> None:
+    """Nothing outside is read, and nothing that never ends, as a pipe."""
+    path = directory / name
+    try:
+        inside = path.resolve().is_relative_to(directory.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        inside = False
+    if not inside:
+        raise InputError(f"A bundle's files must lie inside it, but {name} leads outside.")
+    if path.exists() and not path.is_file():
+        raise InputError(f"A bundle must hold plain files, but {name} is none.")
 
 
 def _hash(path: Path) -> str:

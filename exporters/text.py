@@ -101,7 +101,9 @@ def encodings(tokenizer: Any, texts: Sequence[str], *, bare: bool = False) -> li
     try:
         found: list[Any] = tokenizer.encode_batch(list(texts), add_special_tokens=not bare)
     except (TypeError, UnicodeError) as exc:  # lone surrogates have no UTF-8 form
-        raise InputError(f"Texts must be valid Unicode, but one is not: {exc}.") from exc
+        raise InputError(
+            "Texts must be valid Unicode, but one holds half a character; decode bytes as UTF-8."
+        ) from exc
     except BaseException as exc:
         raise _translated(exc, "A tokenizer must take any text") from exc
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,27 @@ def test_a_link_that_leads_outside_is_refused(
     (path / "model.onnx").symlink_to(outside)
     with pytest.raises(InputError, match=r"model\.onnx leads outside"):
         load_bundle(path)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx"])
+def test_a_pipe_is_refused_and_not_waited_for(write: Write, manifest: Manifest, name: str) -> None:
+    path = write(manifest)
+    (path / name).unlink()
+    os.mkfifo(path / name)
+    with pytest.raises(InputError, match=rf"plain files, but {name} is none"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx"])
+def test_a_link_to_itself_or_to_nothing_is_refused(
+    write: Write, manifest: Manifest, name: str
+) -> None:
+    path = write(manifest)
+    for target in (name, "nothing"):
+        (path / name).unlink()
+        (path / name).symlink_to(target)
+        with pytest.raises(InputError, match=name):
+            load_bundle(path)
 
 
 @pytest.mark.parametrize(

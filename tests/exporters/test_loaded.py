@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -115,7 +116,11 @@ def test_an_overlong_text_is_cut_at_its_end(write: Write, manifest: Manifest) ->
     assert found == pytest.approx(wanted, abs=1e-5)
 
 
-@pytest.mark.parametrize("texts", ["one string", [b"bytes"], [None], ["\ud800"]])
+@pytest.mark.parametrize(
+    "texts",
+    ["one string", b"bytes", [b"bytes"], [None], ["\ud800"], None, 3, {"a": 1}, {"a"}, [["a"]]],
+    ids=ascii,
+)
 def test_what_is_no_text_is_refused(write: Write, manifest: Manifest, texts: Any) -> None:
     with pytest.raises(InputError, match="Texts must"):
         load_bundle(write(manifest)).predict(texts)
@@ -144,3 +149,26 @@ def test_a_loaded_bundle_can_be_checked_against_pytorch(write: Write, manifest: 
     reference = EncoderNetwork.of(arch, random_weights(arch)).reference
     session = load_bundle(write(manifest)).session
     assert check_parity(session, reference, arch.embedding, "fp32", seed=1).holds
+
+
+def test_any_ordered_texts_will_do(write: Write, manifest: Manifest) -> None:
+    bundle = load_bundle(write(manifest))
+    texts = ["I lost my card", "where is it"]
+    wanted = bundle.predict(texts)
+    generated: Any = (text for text in texts)
+    for given in (tuple(texts), np.array(texts), generated):
+        assert bundle.predict(given) == wanted
+
+
+def test_threads_share_a_bundle(write: Write, manifest: Manifest) -> None:
+    """Tokenisation and session together; the reference is one call after the other."""
+    bundle = load_bundle(write(dataclasses.replace(manifest, workload=Workload(batch=2))))
+    asked = [["I lost my card " * (1 + k % 3), "where is it"][: 1 + k % 2] for k in range(8)]
+    alone = [bundle.predict(texts) for texts in asked]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(bundle.predict, [asked[k % 8] for k in range(200)]))
+    for k, found in enumerate(together):
+        assert all(
+            one == pytest.approx(other, abs=1e-6)
+            for one, other in zip(found, alone[k % 8], strict=True)
+        )

@@ -17,12 +17,18 @@ from exporters import (
 )
 from exporters.manifest import read_manifest
 from fleetfit import (
+    Architecture,
     InputError,
     Target,
     Workload,
     dumps,
 )
-from tests.exporters.bundles import LABELS, Write
+from tests.exporters.bundles import LABELS, Write, build_mixed
+
+
+def one_segment() -> Architecture:
+    arch = build_mixed()
+    return dataclasses.replace(arch, embedding=dataclasses.replace(arch.embedding, segments=1))
 
 
 def test_a_manifest_holds_the_lengths_of_its_workload(write: Write, manifest: Manifest) -> None:
@@ -74,6 +80,42 @@ def test_a_newer_format_is_refused_before_its_fields_are_read(
         load_bundle(path)
 
 
+@pytest.mark.parametrize("where", [(), ("workload",), ("architecture", "head"), ("parity",)])
+def test_unknown_fields_are_refused_by_name(
+    write: Write, manifest: Manifest, where: tuple[str, ...]
+) -> None:
+    path = write(manifest)
+    data = json.loads((path / "manifest.json").read_text())
+    inner = data
+    for name in where:
+        inner = inner[name]
+    inner["colour"] = "red"
+    (path / "manifest.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match="must have known fields, but got 'colour'"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("version", ["2", 2.5, True, None, -1, 10**30])
+def test_a_format_version_that_is_none_is_refused(
+    write: Write, manifest: Manifest, version: object
+) -> None:
+    path = write(manifest)
+    data = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**data, "format_version": version}))
+    with pytest.raises(InputError, match=r"format_version|format version"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b"{" + b"1" * 10_000])
+def test_a_manifest_that_is_no_text_or_no_json_is_refused(
+    write: Write, manifest: Manifest, content: bytes
+) -> None:
+    path = write(manifest)
+    (path / "manifest.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"must be UTF-8|must be JSON"):
+        load_bundle(path)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"format_version": 1}'])
 def test_a_manifest_that_is_none_is_refused(write: Write, manifest: Manifest, text: str) -> None:
     path = write(manifest)
@@ -97,6 +139,7 @@ def test_any_text_as_manifest_is_read_or_refused(text: str) -> None:
         ({"max_length": 1}, "2 <= max_length"),
         ({"max_length": 4, "pairs": True}, "5 <= max_length"),
         ({"labels": ()}, "5 different labels"),
+        ({"pairs": True, "architecture": one_segment()}, "2 segments"),
         ({"pooling": "first"}, "pooling"),
         ({"budgets": ("latency<=8",)}, "metric"),
         ({"format_version": 0}, "format version"),
