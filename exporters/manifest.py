@@ -177,7 +177,7 @@ def read_manifest(text: str, where: str) -> Manifest:
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise _newer(version)
     manifest = from_json(Manifest, data)
-    needed = {*_ALWAYS, *(path.name for path in files_of(Path(manifest.model)))}
+    needed = {*_ALWAYS, *(path.as_posix() for path in files_of(Path(manifest.model)))}
     missing = sorted(needed - manifest.files.keys())
     if missing:
         raise InputError(f"{where} must list the file {missing[0]}, but it does not.")

@@ -75,8 +75,8 @@ def test_a_newer_format_is_refused_before_its_fields_are_read(
 ) -> None:
     path = write(manifest)
     data = json.loads((path / "manifest.json").read_text())
-    (path / "manifest.json").write_text(json.dumps({**data, "format_version": 3, "new": 1}))
-    with pytest.raises(InputError, match=r"format version must be 1 to 2 .*, but got 3"):
+    (path / "manifest.json").write_text(json.dumps({**data, "format_version": 4, "new": 1}))
+    with pytest.raises(InputError, match=r"format version must be 1 to 3 .*, but got 4"):
         load_bundle(path)
 
 

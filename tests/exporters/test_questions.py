@@ -163,7 +163,6 @@ def test_each_kind_of_bundle_refuses_the_others_questions(
         EncoderNetwork.of(spans.architecture, random_weights(spans.architecture)).reference,
         spans.architecture.embedding,
         "fp32",
-        seed=1,
     ).holds
     with pytest.raises(InputError, match="kind classification, but has span"):
         bundle.predict(["a"], ["b"])
