@@ -1,4 +1,4 @@
-"""The verbs ``export`` and ``run``: write a bundle, use it."""
+"""The verb ``export``: write a bundle."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from fleetfit import Architecture, Budget, InputError, Measurement, Target, Workload, to_json
 from fleetfit.files import check_new
-from search.cli.console import mib, ms, progress, result, say, shown_score, table
+from search.cli.console import mib, ms, progress, result, shown_score, table
 from search.cli.members import member_of
 from search.cli.options import (
     AsJson,
@@ -29,10 +28,10 @@ from search.order import Order
 from search.record import VerifiedRecord, read_record
 
 if TYPE_CHECKING:
-    from exporters import LoadedBundle, Manifest
+    from exporters import Manifest
     from profiler import ModelFile
 
-__all__ = ["export", "run"]
+__all__ = ["export"]
 
 
 def export(
@@ -186,52 +185,6 @@ def _shown(made: Manifest, out: Path) -> dict[str, object]:
     summary: dict[str, object] = {"bundle": str(out), "measured": to_json(made.measured)}
     reached = {f"test_{metric.name}": metric.value} if metric else {"test_accuracy": None}
     return summary | reached
-
-
-def run(
-    bundle: Annotated[Path, typer.Argument(help="Directory that export wrote.")],
-    text: Annotated[list[str], typer.Argument(help="One or more texts, or questions.")],
-    pair: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The second text, for a model of pairs, or the context of a question; repeat it, "
-            "one for each text."
-        ),
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Labels to show per text.")] = 3,
-    json: AsJson = False,
-) -> None:
-    """Load a bundle and run it on texts."""
-    from exporters import load_bundle
-
-    loaded = load_bundle(bundle)
-    head = loaded.manifest.architecture.head.kind
-    if head not in ("classification", "span"):
-        raise InputError(
-            "run must be given a bundle with a classification or span head, but this one has "
-            f"{head}; use the session of load_bundle."
-        )
-    if (head == "span" or loaded.manifest.pairs) and not pair:
-        raise InputError("run must be given the second text of each pair with --pair, but is not.")
-    answers, shown = _answers(loaded, text, pair or None, top)
-    for one, answer in zip(text, shown, strict=True):
-        say(escape(f"{one} -> {answer}"))
-    result({"answers": answers}, as_json=json)
-
-
-def _answers(
-    bundle: LoadedBundle, texts: list[str], pairs: list[str] | None, top: int
-) -> tuple[list[object], list[str]]:
-    """What a bundle says of each text, as JSON data and for people."""
-    if bundle.manifest.architecture.head.kind == "span":
-        answers = bundle.answer(texts, pairs or [])
-        return [to_json(one) for one in answers], [f"{a.text} ({a.score:.1f})" for a in answers]
-    if not bundle.manifest.labels:
-        numbers = bundle.numbers(texts, pairs)
-        return list(numbers), [f"{number:.3f}" for number in numbers]
-    found = [dict(list(one.items())[:top]) for one in bundle.predict(texts, pairs)]
-    shown = [", ".join(f"{label} {share:.1%}" for label, share in one.items()) for one in found]
-    return list(found), shown
 
 
 def _member(supernet: Path, text: str) -> Architecture:
