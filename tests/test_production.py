@@ -20,7 +20,7 @@ from typing import Any, Literal
 import pytest
 
 from exporters import Manifest, load_bundle
-from fleetfit import RuntimeName, Target, Workload
+from fleetfit import Precision, RuntimeName, Target, Workload
 from tests.exporters.bundles import build_bundle, build_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +30,7 @@ CASES: dict[str, dict[str, Any]] = {
     "single": {"workload": Workload(batch=3, seq_len=16)},
     "fixed": {"workload": Workload(batch=3, seq_len=16)},
     "pairs": {"workload": Workload(batch=3, seq_len=16), "pairs": True},
+    "int8": {"workload": Workload(batch=3, seq_len=16)},
 }
 PACKAGES = ("exporters", "fleetfit", "supernet", "devices", "profiler", "predictors", "search")
 UNREACHABLE = re.compile(
@@ -43,7 +44,8 @@ def blocks(language: str) -> list[str]:
     """The code blocks of the README's section, in order."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text[text.index("## In production") : text.index("## Layout")]
-    return re.findall(rf"```{language}\n(.*?)```", section, flags=re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
+    return [block for name, block in found if name == language]
 
 
 def block_with(mark: str) -> str:
@@ -110,7 +112,9 @@ def run_alone(python: Path, code: str, where: Path) -> Any:
 
 def manifest_of(runtime: RuntimeName, case: str) -> Manifest:
     shapes: Literal["fixed", "dynamic"] = "fixed" if case == "fixed" else "dynamic"
-    target = Target(runtime=runtime, shapes=shapes, spinning=runtime == "onnxruntime")
+    spinning = runtime == "onnxruntime"
+    precision: Precision = "int8" if case == "int8" else "fp32"
+    target = Target(runtime=runtime, precision=precision, shapes=shapes, spinning=spinning)
     return build_manifest(target=target, **CASES[case])
 
 
@@ -120,6 +124,8 @@ def test_the_snippet_without_this_project_answers_like_the_bundle(
     request: pytest.FixtureRequest, tmp_path: Path, runtime: RuntimeName, case: str
 ) -> None:
     """Several batches, cuts, padding, an empty text; and the environment holds nothing else."""
+    if (runtime, case) == ("openvino", "int8"):
+        pytest.importorskip("nncf")
     python = request.getfixturevalue(f"with_{runtime}")
     path = build_bundle(tmp_path / "bundle", manifest_of(runtime, case))
     seconds = SECONDS if "pairs" in CASES[case] else None

@@ -185,17 +185,17 @@ def test_sigterm_under_load_breaks_no_answer(path: Path, bundle: LoadedBundle) -
     wanted, found = bundle.predict(TEXTS), []
     enough = threading.Event()
 
-    def ask() -> None:
+    def ask(port: int) -> None:
         while True:
             try:
-                found.append(post(service.port, body_of(TEXTS)))
+                found.append(post(port, body_of(TEXTS)))
             except (ConnectionError, http.client.RemoteDisconnected):
                 return
             if len(found) >= 60:
                 enough.set()
 
     with served(path) as service:
-        threads = [threading.Thread(target=ask) for _ in range(8)]
+        threads = [threading.Thread(target=ask, args=(service.port,)) for _ in range(8)]
         for thread in threads:
             thread.start()
         assert enough.wait(120)

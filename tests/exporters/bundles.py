@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from exporters import (
     Parity,
     TaskMetric,
     emit,
+    make_inputs,
     random_weights,
+    runtime_of,
     write_bundle,
 )
 from exporters.manifest import read_manifest
@@ -131,11 +134,13 @@ def build_spans(**changes: Any) -> Manifest:
 def build_bundle(path: Path, manifest: Manifest | None = None) -> Path:
     """Write a bundle of random weights to ``path``, which is returned."""
     chosen = manifest or build_manifest()
-    arch = chosen.architecture
+    arch, target, workload = chosen.architecture, chosen.target, chosen.workload
     weights = random_weights(arch)
-    fixed = chosen.target.shapes == "fixed"
-    model = emit(arch, weights, workload=chosen.workload if fixed else None)
-    write_bundle(path, chosen, model=model, tokenizer=build_tokenizer(), weights=weights)
+    model = emit(arch, weights, workload=workload if target.shapes == "fixed" else None)
+    seen = make_inputs(arch.embedding, workload, seed=0, count=4)
+    with tempfile.TemporaryDirectory() as scratch:
+        built = runtime_of(target).build(model, target, workload, Path(scratch), calibration=seen)
+        write_bundle(path, chosen, model=built, tokenizer=build_tokenizer(), weights=weights)
     return path
 
 

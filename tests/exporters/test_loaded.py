@@ -156,13 +156,16 @@ def test_any_ordered_texts_will_do(write: Write, manifest: Manifest) -> None:
     texts = ["I lost my card", "where is it"]
     wanted = bundle.predict(texts)
     generated: Any = (text for text in texts)
-    for given in (tuple(texts), np.array(texts), generated):
+    every: list[Any] = [tuple(texts), np.array(texts), generated]
+    for given in every:
         assert bundle.predict(given) == wanted
 
 
 def test_threads_share_a_bundle(write: Write, manifest: Manifest) -> None:
     """Tokenisation and session together; the reference is one call after the other."""
-    bundle = load_bundle(write(dataclasses.replace(manifest, workload=Workload(batch=2))))
+    bundle = load_bundle(
+        write(dataclasses.replace(manifest, workload=Workload(batch=2, seq_len=16)))
+    )
     asked = [["I lost my card " * (1 + k % 3), "where is it"][: 1 + k % 2] for k in range(8)]
     alone = [bundle.predict(texts) for texts in asked]
     with ThreadPoolExecutor(4) as pool:

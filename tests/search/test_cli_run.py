@@ -46,7 +46,7 @@ def test_an_embedding_has_no_answer(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_an_argument_that_is_not_utf_8_is_refused_in_a_sentence(tmp_path: Path) -> None:
     """As a shell would hand it over; Python makes lone surrogates of such bytes."""
     path = build_bundle(tmp_path / "b")
-    command = [sys.executable, "-m", "search.cli", "run", str(path), b"caf\xe9"]
+    command: list[str | bytes] = [sys.executable, "-m", "search.cli", "run", str(path), b"caf\xe9"]
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(b"error: Texts must be valid Unicode")
