@@ -6,6 +6,7 @@ A seal is no signature: who can write the manifest can have it agree with any fi
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,19 @@ def test_a_model_with_changed_bytes_never_ends_the_process(path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.split()[-1]) >= 10
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.xml"])
+def test_openvinos_own_form_is_refused_where_its_parts_disagree(tmp_path: Path, name: str) -> None:
+    """Weights that are cut, and a graph that asks for weights beyond their end."""
+    pytest.importorskip("nncf")
+    target = Target(runtime="openvino", precision="int8")
+    path = build_bundle(tmp_path / "bundle", build_manifest(target=target))
+    whole = (path / name).read_bytes()
+    beyond = re.sub(rb'offset="\d+"', b'offset="99999999999"', whole, count=3)
+    replace_file(path, name, whole[:-100] if name == "model.bin" else beyond)
+    with pytest.raises(InputError, match=r"must be able to read .*model\.xml"):
+        load_bundle(path)
 
 
 @pytest.mark.parametrize("location", ["../outside.bin", "/absolute"])
