@@ -9,6 +9,7 @@ from exporters.loaded import LoadedBundle
 from exporters.manifest import Cost, Licence, Manifest, TaskMetric
 from exporters.onnxruntime_cpu import plain_session
 from exporters.parity import LIMITS, Parity, check_parity, differences
+from exporters.questions import Answer
 from exporters.random_weights import random_weights
 from exporters.registry import RUNTIMES, all_targets, runtime, runtime_of
 from exporters.runtime import Artifact, Inputs, Outputs, Runtime, Session
@@ -18,6 +19,7 @@ __all__ = [
     "INPUTS",
     "LIMITS",
     "RUNTIMES",
+    "Answer",
     "Artifact",
     "Cost",
     "Inputs",

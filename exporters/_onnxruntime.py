@@ -29,8 +29,9 @@ _ERRORS: dict[str, type[FleetfitError]] = {
     "NotFound": InputError,
     "NotImplemented": InputError,
     "RuntimeException": SurroundingsError,
+    "UnicodeDecodeError": InputError,
 }
-"""Vendor exception to ours while loading; one that is not here is the surroundings' too."""
+"""Exception to ours while loading; one that is not here is the surroundings' too."""
 
 
 def open_model(model: str | bytes, options: dict[str, Any]) -> OrtSession:

@@ -13,6 +13,7 @@ import onnx
 
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Manifest, read_manifest
+from exporters.questions import QuestionEncoder
 from exporters.registry import runtime_of
 from exporters.runtime import Artifact, Session, check_shapes, files_of
 from exporters.serialize import model_bytes
@@ -95,7 +96,9 @@ def load_bundle(path: Path | str) -> LoadedBundle:
     )
     session = runtime_of(manifest.target).load(artifact)
     _check_session(session, manifest)
-    return LoadedBundle(manifest=manifest, session=session, encoder=encoder)
+    spans = arch.head.kind == "span"
+    questions = QuestionEncoder(tokenizer, max_length=manifest.max_length) if spans else None
+    return LoadedBundle(manifest=manifest, session=session, encoder=encoder, questions=questions)
 
 
 def _check_session(session: Session, manifest: Manifest) -> None:
@@ -128,6 +131,7 @@ def _verified(directory: Path) -> Manifest:
     """The manifest of a directory whose files are exactly those that it lists."""
     if not directory.is_dir():
         raise InputError(f"A bundle must be a directory, but {directory} is none.")
+    _check_file(directory, _MANIFEST)
     text = read_text(directory / _MANIFEST, "A bundle's manifest.json")
     manifest = read_manifest(text, str(directory / _MANIFEST))
     found = {name for name in _files(directory) if name != _MANIFEST}
@@ -135,10 +139,8 @@ def _verified(directory: Path) -> Manifest:
         raise InputError(f"A bundle must hold the files it lists, but {name} is missing.")
     for name in sorted(found - manifest.files.keys()):
         raise InputError(f"A bundle must hold only the files it lists, but {name} is extra.")
-    root = directory.resolve()
     for name, digest in sorted(manifest.files.items()):
-        if not (directory / name).resolve().is_relative_to(root):
-            raise InputError(f"A bundle's files must lie inside it, but {name} leads outside.")
+        _check_file(directory, name)
         if _hash(directory / name) != digest:
             raise InputError(
                 f"A bundle's files must be as they were written, but {name} was changed; "
@@ -150,6 +152,19 @@ def _verified(directory: Path) -> Manifest:
             "export the bundle again."
         )
     return manifest
+
+
+def _check_file(directory: Path, name: str) -> None:
+    """Nothing outside is read, and nothing that never ends, as a pipe."""
+    path = directory / name
+    try:
+        inside = path.resolve().is_relative_to(directory.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        inside = False
+    if not inside:
+        raise InputError(f"A bundle's files must lie inside it, but {name} leads outside.")
+    if path.exists() and not path.is_file():
+        raise InputError(f"A bundle must hold plain files, but {name} is none.")
 
 
 def _hash(path: Path) -> str:

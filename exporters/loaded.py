@@ -1,18 +1,24 @@
-"""A bundle in memory: texts in, labels with probabilities, numbers or embeddings out."""
+"""A bundle in memory: texts in; labels with probabilities, numbers, embeddings or answers out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AnySet
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from exporters.manifest import Manifest
+from exporters.questions import Answer, QuestionEncoder, Window
+from exporters.rows import stacked
 from exporters.runtime import Session
 from exporters.text import TextEncoder
 from fleetfit import InputError
 
 __all__ = ["LoadedBundle"]
+
+_Numbers = npt.NDArray[np.float32]
 
 
 class LoadedBundle:
@@ -25,11 +31,19 @@ class LoadedBundle:
     of an overlong pair the longer is cut.
     """
 
-    def __init__(self, *, manifest: Manifest, session: Session, encoder: TextEncoder) -> None:
-        """Made by ``load_bundle``."""
+    def __init__(
+        self,
+        *,
+        manifest: Manifest,
+        session: Session,
+        encoder: TextEncoder,
+        questions: QuestionEncoder | None = None,
+    ) -> None:
+        """Made by ``load_bundle``; ``questions``: for a span head."""
         self.manifest = manifest
         self.session = session
         self._encoder = encoder
+        self._questions = questions
 
     def predict(
         self, texts: Sequence[str], seconds: Sequence[str] | None = None
@@ -57,12 +71,50 @@ class LoadedBundle:
             raise InputError("The bundle must give a number, but has labels; use predict.")
         return [float(logits[0]) for logits in self._rows(texts, seconds, "logits")]
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Sequence[str]) -> _Numbers:
         """Texts x width, rows of length 1; raises InputError like ``predict``."""
         self._need("embedding")
         rows = list(self._rows(texts, None, "embedding"))
         width = self.manifest.architecture.width
         return np.stack(rows) if rows else np.zeros((0, width), dtype=np.float32)
+
+    def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
+        """The best part of each context as the answer to its question.
+
+        A context that does not fit in ``manifest.max_length`` tokens beside its question is read
+        in overlapping windows, all of it; a long question is cut at its end. Raises InputError
+        like ``predict``, and for a bundle that finds no spans.
+        """
+        self._need("span")
+        asked, read = _listed(questions), _listed(contexts)
+        _check_equal(asked, read)
+        assert self._questions is not None  # see load_bundle
+        best: list[Answer] = []
+        work = self._windows(self._questions, asked, read)
+        while group := list(islice(work, self.manifest.workload.batch)):
+            logits = self._run_windows([window for _, window in group])
+            for (i, window), values in zip(group, logits, strict=True):
+                found = window.answer(values, read[i])
+                if i == len(best):
+                    best.append(found)
+                elif found.score > best[i].score:
+                    best[i] = found
+        return best
+
+    def _windows(
+        self, encoder: QuestionEncoder, questions: list[str], contexts: list[str]
+    ) -> Iterator[tuple[int, Window]]:
+        """Every window with the place of its question."""
+        for i, (question, context) in enumerate(zip(questions, contexts, strict=True)):
+            for window in encoder.windows(question, context):
+                yield i, window
+
+    def _run_windows(self, group: list[Window]) -> _Numbers:
+        shape = self.session.shape
+        missing = 0 if shape is None else shape[0] - len(group)
+        rows = [window.row for window in [*group, *group[:1] * missing]]
+        inputs = stacked(rows, pad=self._encoder.pad, seq_len=shape[1] if shape else None)
+        return self.session.run(inputs)["logits"][: len(group)]
 
     def _need(self, kind: str) -> None:
         found = self.manifest.architecture.head.kind
@@ -71,37 +123,45 @@ class LoadedBundle:
 
     def _rows(
         self, texts: Sequence[str], seconds: Sequence[str] | None, output: str
-    ) -> Iterator[npt.NDArray[np.float32]]:
-        for part in (texts, seconds):
-            if part is not None:
-                _check_texts(part)
-        self._check_pairs(texts, seconds)
+    ) -> Iterator[_Numbers]:
+        firsts = _listed(texts)
+        others = None if seconds is None else _listed(seconds)
+        self._check_pairs(firsts, others)
         batch = self.manifest.workload.batch
-        for start in range(0, len(texts), batch):
+        for start in range(0, len(firsts), batch):
             shape = self.session.shape
-            count = min(batch, len(texts) - start)
+            count = min(batch, len(firsts) - start)
             empty = [""] * (batch - count if shape is not None else 0)
-            group = [*texts[start : start + batch], *empty]
-            others = None if seconds is None else [*seconds[start : start + batch], *empty]
-            inputs = self._encoder.encode(group, others, seq_len=shape[1] if shape else None)
+            group = [*firsts[start : start + batch], *empty]
+            beside = None if others is None else [*others[start : start + batch], *empty]
+            inputs = self._encoder.encode(group, beside, seq_len=shape[1] if shape else None)
             yield from self.session.run(inputs)[output][:count]
 
-    def _check_pairs(self, texts: Sequence[str], seconds: Sequence[str] | None) -> None:
+    def _check_pairs(self, texts: list[str], seconds: list[str] | None) -> None:
         if self.manifest.pairs != (seconds is not None):
             wanted = "pairs of texts" if self.manifest.pairs else "single texts"
             raise InputError(f"The bundle must be given {wanted}, as it was trained on them.")
-        if seconds is not None and len(seconds) != len(texts):
-            raise InputError(
-                f"Every text must have a second one, but got {len(texts)} and {len(seconds)}."
-            )
+        if seconds is not None:
+            _check_equal(texts, seconds)
 
 
-def _check_texts(texts: Sequence[str]) -> None:
-    if isinstance(texts, str) or not all(isinstance(t, str) for t in texts):
+def _listed(texts: Iterable[str]) -> list[str]:
+    """The texts as a list; raises InputError for anything else, a single string among it."""
+    ordered = isinstance(texts, Iterable) and not isinstance(texts, str | bytes | Mapping | AnySet)
+    found = list(texts) if ordered else [None]
+    if not all(isinstance(text, str) for text in found):
         raise InputError("Texts must be a sequence of strings, as in ['I lost my card'].")
+    return [text for text in found if isinstance(text, str)]
 
 
-def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def _check_equal(texts: list[str], seconds: list[str]) -> None:
+    if len(seconds) != len(texts):
+        raise InputError(
+            f"Every text must have a second one, but got {len(texts)} and {len(seconds)}."
+        )
+
+
+def _softmax(logits: _Numbers) -> npt.NDArray[np.float64]:
     wide = logits.astype(np.float64)
     shares = np.exp(wide - wide.max())
     return np.asarray(shares / shares.sum())

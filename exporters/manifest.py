@@ -116,7 +116,10 @@ class Manifest:
         limit = self.architecture.embedding.max_positions
         if self.target.shapes == "fixed":
             limit = min(limit, self.workload.seq_len)
-        least = 5 if self.pairs else 2
+        two = self.pairs or head.kind == "span"
+        if two and self.architecture.embedding.segments < 2:
+            raise InputError("A model of pairs must have 2 segments, but this one has 1.")
+        least = 5 if two else 2
         if not least <= self.max_length <= limit:
             raise InputError(
                 f"`{least} <= max_length <= {limit}` must hold for this model, but got "
@@ -174,7 +177,7 @@ def read_manifest(text: str, where: str) -> Manifest:
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise _newer(version)
     manifest = from_json(Manifest, data)
-    needed = {*_ALWAYS, *(path.name for path in files_of(Path(manifest.model)))}
+    needed = {*_ALWAYS, *(path.as_posix() for path in files_of(Path(manifest.model)))}
     missing = sorted(needed - manifest.files.keys())
     if missing:
         raise InputError(f"{where} must list the file {missing[0]}, but it does not.")

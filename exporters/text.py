@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from exporters.rows import Row, stacked
 from fleetfit import Embedding, InputError
 from fleetfit.pairs import cut_pair
 
-__all__ = ["TextEncoder"]
+__all__ = ["TextEncoder", "encodings", "read_tokenizer", "specials"]
 
-_Row = tuple[list[int], list[int]]
-"""Token ids and segments."""
+_PROBE = "fleetfit \N{SNOWMAN}"
+"""A text that no vocabulary need know."""
 
 
 class TextEncoder:
@@ -21,24 +23,27 @@ class TextEncoder:
 
     def __init__(self, tokenizer: str, *, max_length: int) -> None:
         """From the text of a ``tokenizer.json``; raises InputError where it is none."""
-        from tokenizers import Tokenizer
-
-        try:
-            self._tokenizer = Tokenizer.from_str(tokenizer)
-        except Exception as exc:  # the library raises bare Exception
-            raise InputError(f"A tokenizer must be a valid tokenizer.json, got: {exc}.") from exc
-        self._tokenizer.no_padding()
+        self._tokenizer = read_tokenizer(tokenizer)
         self._tokenizer.enable_truncation(max_length)
         self._max_length = max_length
-        self._pad = self._tokenizer.token_to_id("[PAD]") or 0
+        self.pad: int = self._tokenizer.token_to_id("[PAD]") or 0
 
     def check(self, embedding: Embedding) -> None:
-        """Raise InputError where the tokenizer gives ids that the network does not know."""
-        needed = 1 + max(self._tokenizer.get_vocab().values(), default=-1)
+        """Raise InputError where the tokenizer gives ids or segments that the network lacks."""
+        (probe,) = encodings(self._tokenizer, [_PROBE])
+        # The ids of special tokens stand in the post-processor too, and need not agree.
+        ids = [*self._tokenizer.get_vocab().values(), *probe.ids]
+        needed = 1 + max(ids, default=-1)
         if needed > embedding.vocab_size:
             raise InputError(
                 f"A tokenizer must fit the network's {embedding.vocab_size} words, "
                 f"but needs {needed}."
+            )
+        segments = 1 + max(probe.type_ids, default=-1)
+        if segments > embedding.segments:
+            raise InputError(
+                f"A tokenizer must fit the network's {embedding.segments} segments, "
+                f"but needs {segments}."
             )
 
     def encode(
@@ -48,42 +53,72 @@ class TextEncoder:
         *,
         seq_len: int | None = None,
     ) -> dict[str, npt.NDArray[np.int64]]:
-        """Inputs of a network, batch x seq; seq is ``seq_len`` or the longest of the texts.
+        """Inputs of a network, batch x seq; see ``stacked``.
 
-        ``seconds``: the second text of each pair. At least one position of each row is real, even
-        where the tokenizer gives nothing.
+        ``seconds``: the second text of each pair. Raises InputError for texts that are no valid
+        Unicode.
         """
-        try:
-            rows = self._single(texts) if seconds is None else self._paired(texts, seconds)
-        except (TypeError, UnicodeError) as exc:  # lone surrogates have no UTF-8 form
-            raise InputError(f"Texts must be valid Unicode, but one is not: {exc}.") from exc
-        length = seq_len or max(1, max(len(row) for row, _ in rows))
-        shape = (len(rows), length)
-        ids = np.full(shape, self._pad, dtype=np.int64)
-        mask = np.zeros(shape, dtype=np.int64)
-        segments = np.zeros(shape, dtype=np.int64)
-        for i, (row, types) in enumerate(rows):
-            n = len(row)
-            ids[i, :n], segments[i, :n] = row, types
-            mask[i, : max(1, n)] = 1
-        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
+        rows = self._single(texts) if seconds is None else self._paired(texts, seconds)
+        return stacked(rows, pad=self.pad, seq_len=seq_len)
 
-    def _single(self, texts: Sequence[str]) -> list[_Row]:
-        return [(e.ids, e.type_ids) for e in self._tokenizer.encode_batch(list(texts))]
+    def _single(self, texts: Sequence[str]) -> list[Row]:
+        return [(e.ids, e.type_ids) for e in encodings(self._tokenizer, texts)]
 
-    def _paired(self, texts: Sequence[str], seconds: Sequence[str]) -> list[_Row]:
+    def _paired(self, texts: Sequence[str], seconds: Sequence[str]) -> list[Row]:
         """``[CLS] A [SEP] B [SEP]`` in segments 0 and 1, as in training (Devlin et al. 2019)."""
-        cls, sep = (self._tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
-        if cls is None or sep is None:
-            raise InputError("A tokenizer must have [CLS] and [SEP] for pairs, but one is missing.")
-        bare = (
-            self._tokenizer.encode_batch(list(part), add_special_tokens=False)
-            for part in (texts, seconds)
-        )
-        rows: list[_Row] = []
+        cls, sep = specials(self._tokenizer)
+        bare = (encodings(self._tokenizer, part, bare=True) for part in (texts, seconds))
+        rows: list[Row] = []
         for first, second in zip(*bare, strict=True):
             # The library has cut each at ``max_length`` already: more room than it can get here.
             a, b = cut_pair(len(first.ids), len(second.ids), self._max_length - 3)
             ids = [cls, *first.ids[:a], sep, *second.ids[:b], sep]
             rows.append((ids, [0] * (a + 2) + [1] * (b + 1)))
         return rows
+
+
+def read_tokenizer(text: str) -> Any:
+    """The ``tokenizers.Tokenizer`` of a ``tokenizer.json``, which neither cuts nor pads.
+
+    Raises InputError where the text is none.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        found = Tokenizer.from_str(text)
+    except BaseException as exc:
+        raise _translated(exc, "A tokenizer must be a valid tokenizer.json") from exc
+    found.no_padding()
+    found.no_truncation()
+    return found
+
+
+def encodings(tokenizer: Any, texts: Sequence[str], *, bare: bool = False) -> list[Any]:
+    """What the library makes of each text; ``bare``: without special tokens.
+
+    Raises InputError for what is no valid Unicode, and for a tokenizer that cannot go on.
+    """
+    try:
+        found: list[Any] = tokenizer.encode_batch(list(texts), add_special_tokens=not bare)
+    except (TypeError, UnicodeError) as exc:  # lone surrogates have no UTF-8 form
+        raise InputError(
+            "Texts must be valid Unicode, but one holds half a character; decode bytes as UTF-8."
+        ) from exc
+    except BaseException as exc:
+        raise _translated(exc, "A tokenizer must take any text") from exc
+    return found
+
+
+def specials(tokenizer: Any) -> tuple[int, int]:
+    """The ids of [CLS] and [SEP]; raises InputError where one is missing."""
+    cls, sep = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
+    if cls is None or sep is None:
+        raise InputError("A tokenizer must have [CLS] and [SEP] for pairs, but one is missing.")
+    return cls, sep
+
+
+def _translated(exc: BaseException, rule: str) -> BaseException:
+    """The library raises bare Exception, and where it panics a class without a name to import."""
+    if isinstance(exc, Exception) or type(exc).__name__ == "PanicException":
+        return InputError(f"{rule}, but the library says: {exc}.")
+    return exc

@@ -1,4 +1,4 @@
-"""The verbs ``export`` and ``run``: write a bundle, use it."""
+"""The verb ``export``: write a bundle."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from fleetfit import Architecture, Budget, InputError, Measurement, Target, Workload, to_json
 from fleetfit.files import check_new
-from search.cli.console import mib, ms, progress, result, say, shown_score, table
+from search.cli.console import mib, ms, progress, result, shown_score, table
 from search.cli.members import member_of
 from search.cli.options import (
     AsJson,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from exporters import Manifest
     from profiler import ModelFile
 
-__all__ = ["export", "run"]
+__all__ = ["export"]
 
 
 def export(
@@ -186,39 +185,6 @@ def _shown(made: Manifest, out: Path) -> dict[str, object]:
     summary: dict[str, object] = {"bundle": str(out), "measured": to_json(made.measured)}
     reached = {f"test_{metric.name}": metric.value} if metric else {"test_accuracy": None}
     return summary | reached
-
-
-def run(
-    bundle: Annotated[Path, typer.Argument(help="Directory that export wrote.")],
-    text: Annotated[list[str], typer.Argument(help="One or more texts.")],
-    pair: Annotated[
-        list[str] | None,
-        typer.Option(help="The second text, for a model of pairs; repeat it, one for each text."),
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Labels to show per text.")] = 3,
-    json: AsJson = False,
-) -> None:
-    """Load a bundle and run it on texts."""
-    from exporters import load_bundle
-
-    loaded = load_bundle(bundle)
-    if loaded.manifest.architecture.head.kind != "classification":
-        raise InputError(
-            "run must be given a bundle with a classification head, but this one has "
-            f"{loaded.manifest.architecture.head.kind}; use the session of load_bundle."
-        )
-    if loaded.manifest.pairs and not pair:
-        raise InputError("run must be given the second text of each pair with --pair, but is not.")
-    if loaded.manifest.labels:
-        found = [dict(list(one.items())[:top]) for one in loaded.predict(text, pair or None)]
-        shown = [", ".join(f"{label} {share:.1%}" for label, share in one.items()) for one in found]
-        answers: list[object] = list(found)
-    else:
-        answers = list(loaded.numbers(text, pair or None))
-        shown = [f"{number:.3f}" for number in answers]
-    for one, answer in zip(text, shown, strict=True):
-        say(escape(f"{one} -> {answer}"))
-    result({"answers": answers}, as_json=json)
 
 
 def _member(supernet: Path, text: str) -> Architecture:

@@ -15,11 +15,12 @@ from search.cli import store
 from search.cli.console import say
 from search.cli.convert import convert
 from search.cli.evaluate import evaluate
-from search.cli.export import export, run
+from search.cli.export import export
 from search.cli.finetune import finetune
 from search.cli.measure import describe, learn
 from search.cli.pretrain import pretrain
 from search.cli.profile import profile
+from search.cli.run import run
 from search.cli.search import search
 from search.cli.verify import verify
 

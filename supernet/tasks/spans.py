@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fleetfit.architecture import Head
+from fleetfit.spans import best_span
 from supernet.forward import Output
 from supernet.tasks.answers import answer_f1, exact_match
 from supernet.tasks.base import Encoded, Logits, Task, TaskKind
@@ -19,9 +20,6 @@ from supernet.tasks.squad import Questions
 from supernet.tasks.windows import Window, windows_of
 
 __all__ = ["SpanExtraction"]
-
-LONGEST_ANSWER = 30
-"""Tokens of an answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,24 +117,9 @@ def _answers(logits: Sequence[Logits], source: _Source) -> list[str]:
     for window, values in zip(source.windows, logits, strict=True):
         if not window.spans:
             continue
-        score, first, last = _best_span(values, window)
+        score, first, last = best_span(values, window.first, len(window.spans))
         if score > best[window.question]:
             context = source.questions.items[window.question].context
             best[window.question] = score
             texts[window.question] = context[window.spans[first][0] : window.spans[last][1]]
     return texts
-
-
-def _best_span(values: Logits, window: Window) -> tuple[float, int, int]:
-    """Score, first and last token of the context of the best span.
-
-    The score is start + end less the same of [CLS]. A softmax leaves a constant open in each
-    window, and only such differences can be compared between windows (Devlin et al. 2019, 4.3).
-    """
-    inside = values[window.first : window.first + len(window.spans)].astype(np.float64)
-    sums = inside[:, None, 0] + inside[None, :, 1]
-    allowed = np.triu(np.ones_like(sums, dtype=bool))
-    allowed &= ~np.triu(np.ones_like(sums, dtype=bool), LONGEST_ANSWER)
-    place = int(np.where(allowed, sums, -np.inf).argmax())
-    first, last = divmod(place, sums.shape[1])
-    return float(sums[first, last] - values[0].astype(np.float64).sum()), first, last

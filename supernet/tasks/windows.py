@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fleetfit.errors import InputError
+from fleetfit.spans import Span, windows
 from supernet.tasks.encoding import specials
 from supernet.tasks.squad import Questions
 
 __all__ = ["Window", "windows_of"]
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,14 +34,8 @@ class Window:
 def windows_of(data: Questions, tokenizer: Any, max_length: int) -> Iterator[Window]:
     """The windows of each question in order, at most ``max_length`` tokens each.
 
-    Neighbours overlap by half, so that each answer of up to half a window stands in one as a
-    whole. A question takes at most half of the room, or what its context leaves, and is cut at its
-    end.
+    Cut as ``fleetfit.spans.windows`` says.
     """
-    if max_length < 5:
-        raise InputError(
-            f"`max_length >= 5` must hold for questions with their context, but got {max_length}."
-        )
     cls, sep = specials(tokenizer)
     asked = tokenizer.encode_batch([q.question for q in data.items], add_special_tokens=False)
     contexts = list(dict.fromkeys(q.context for q in data.items))
@@ -51,12 +43,11 @@ def windows_of(data: Questions, tokenizer: Any, max_length: int) -> Iterator[Win
     encoded = dict(zip(contexts, known, strict=True))
     for i, (item, question) in enumerate(zip(data.items, asked, strict=True)):
         context = encoded[item.context]
-        left = max_length - 3 - len(context.ids)
-        head = [cls, *question.ids[: max(left, (max_length - 3) // 2)], sep]
-        room = max_length - len(head) - 1
+        kept, places = windows(len(question.ids), len(context.ids), max_length)
+        head = [cls, *question.ids[:kept], sep]
         answer = item.answers[0]
         wanted = _tokens_of((answer.start, answer.start + len(answer.text)), context.offsets)
-        for start, end in _cuts(len(context.ids), room):
+        for start, end in places:
             yield Window(
                 question=i,
                 ids=[*head, *context.ids[start:end], sep],
@@ -64,16 +55,8 @@ def windows_of(data: Questions, tokenizer: Any, max_length: int) -> Iterator[Win
                 first=len(head),
                 spans=list(context.offsets[start:end]),
                 target=_placed(wanted, (start, end), len(head)),
-                whole=len(question.ids) <= left,
+                whole=len(question.ids) + len(context.ids) + 3 <= max_length,
             )
-
-
-def _cuts(count: int, room: int) -> Iterator[Span]:
-    start = 0
-    while start + room < count:
-        yield start, start + room
-        start += max(1, room // 2)
-    yield start, count
 
 
 def _tokens_of(span: Span, offsets: list[Span]) -> Span | None:

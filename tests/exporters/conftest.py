@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from fleetfit import Architecture, DeviceInfo, Embedding, FeedForward, Head, Layer, SelfAttention
+from exporters import Manifest
+from fleetfit import Architecture, DeviceInfo
+from tests.exporters.bundles import (
+    Write,
+    build_bundle,
+    build_device,
+    build_manifest,
+    build_mixed,
+    build_tokenizer,
+)
 
 
 @pytest.fixture
 def mixed() -> Architecture:
-    """Projections, stacked inner layers, odd orders, heads x head_dim other than the width."""
-    return Architecture(
-        embedding=Embedding(vocab_size=100, width=24, max_positions=40, segments=2),
-        layers=(
-            Layer(
-                width=32,
-                sublayers=(SelfAttention(heads=2, head_dim=12), FeedForward(widths=(48, 40))),
-                projected=True,
-                source=0,
-            ),
-            Layer(
-                width=32,
-                sublayers=(FeedForward(widths=(64,)), SelfAttention(heads=4, head_dim=8)),
-                projected=False,
-                source=1,
-            ),
-            Layer(
-                width=16,
-                sublayers=(SelfAttention(heads=1, head_dim=16),),
-                projected=True,
-                source=2,
-            ),
-        ),
-        head=Head(kind="classification", pooling="mean", outputs=5),
-    )
+    """``build_mixed()``."""
+    return build_mixed()
 
 
 @pytest.fixture
 def device() -> DeviceInfo:
-    """A made-up machine without bf16."""
-    return DeviceInfo(
-        name="here",
-        cpu_model="test",
-        cpu_flags=("avx2",),
-        cores=2,
-        memory_bytes=2**33,
-        machine="x86_64",
-        system="Linux",
-    )
+    """``build_device()``."""
+    return build_device()
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> str:
+    """``build_tokenizer()``."""
+    return build_tokenizer()
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    """``build_manifest()``."""
+    return build_manifest()
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes ``bundle`` in the test's directory."""
+    return lambda manifest: build_bundle(tmp_path / "bundle", manifest)

@@ -11,6 +11,8 @@ import pytest
 from exporters import load_bundle
 from search.cli import main
 from supernet.task_model import read_task_model
+from supernet.tasks import read_squad
+from supernet.tasks.answers import answer_f1
 from tests.search.cli_fakes import contents, fleetfit, measure_by_fake, refused
 
 WORDS = ("the", "a", "cat", "dog", "sat", "on", "mat", "lost", "my", "need", "new", "where", "is")
@@ -108,8 +110,18 @@ def test_spans_become_a_bundle_that_is_scored(
     tuned = tune(capsys, supernet, model, *asked, "--max-length", 12)
     words = ("export", model, bundle, "--test", questions, *EXPORT, "--store", tmp_path / "s.db")
     assert fleetfit(capsys, *words)["test_f1"] == pytest.approx(tuned["test_f1"], abs=1e-6)
-    assert load_bundle(bundle).manifest.parity.holds
-    assert "classification head" in refused(capsys, 2, "run", bundle, "my cat")
+    loaded = load_bundle(bundle)
+    assert loaded.manifest.parity.holds
+    assert "--pair" in refused(capsys, 2, "run", bundle, "my cat")
+
+    items = read_squad(questions).items
+    found = loaded.answer([i.question for i in items], [i.context for i in items])
+    pairs = zip(found, items, strict=True)
+    scores = [answer_f1(one.text, [a.text for a in item.answers]) for one, item in pairs]
+    assert sum(scores) / len(scores) == pytest.approx(tuned["test_f1"], abs=1e-6)
+    context = ("--pair", items[0].context)
+    (shown,) = fleetfit(capsys, "run", bundle, items[0].question, *context)["answers"]
+    assert shown["text"] == found[0].text
 
 
 def test_a_glue_task_is_scored_in_its_own_layout(
