@@ -18,6 +18,7 @@ from fleetfit import (
     InputError,
     Precision,
     RuntimeMissing,
+    SurroundingsError,
     Target,
 )
 from search.cli.console import say
@@ -46,6 +47,10 @@ __all__ = [
     "written",
 ]
 
+_INSTALL = {
+    "onnxruntime-cuda": "pip uninstall onnxruntime, then pip install 'fleetfit[cuda]'",
+    "tensorrt": "pip install 'fleetfit[tensorrt]' --extra-index-url https://pypi.nvidia.com",
+}
 MAX_SEED = 2**32 - 1  # torch takes no more than a signed 64-bit number
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N; auto: a GPU where there is one.")
@@ -160,11 +165,18 @@ def targets_of(
         found = all_targets(device, threads=count)
         if not found:
             raise RuntimeMissing(
-                "A runtime must be installed, but neither onnxruntime nor openvino is: "
+                "A runtime must be installed, but none of onnxruntime, openvino and tensorrt is: "
                 "pip install onnxruntime."
             )
         return tuple(t for t in found if t.precision not in QUANTIZED)
-    return tuple(dict.fromkeys(_target(name, count) for name in names))
+    found = tuple(dict.fromkeys(_target(name, count) for name in names))
+    for target in found:
+        if target.provider == "cuda" and not device.gpus:
+            raise SurroundingsError(
+                f"{target} must run on an NVIDIA GPU, but none is seen; install its driver and "
+                "nvidia-ml-py, or choose a target for processors."
+            )
+    return found
 
 
 def _target(name: str, threads: int) -> Target:
@@ -183,7 +195,7 @@ def _target(name: str, threads: int) -> Target:
     if not adapter.available():
         raise RuntimeMissing(
             f"{runtime_name} must be installed for the target {name}, but it is not: "
-            f"pip install {runtime_name}."
+            f"{_INSTALL.get(runtime_name, f'pip install {runtime_name}')}."
         )
     return Target(
         runtime=adapter.name,
