@@ -33,12 +33,14 @@ from exporters import (
     write_bundle,
 )
 from exporters.manifest import read_manifest
+from exporters.tensorrt_gpu import TensorRtGpu
 from fleetfit import (
     Architecture,
     DeviceInfo,
     Head,
     InputError,
     RuntimeName,
+    SurroundingsError,
     Target,
     Workload,
     dumps,
@@ -46,6 +48,7 @@ from fleetfit import (
 )
 from fleetfit.files import sha256_of
 from supernet.network import EncoderNetwork
+from tests.exporters.tensorrt_fake import install_standin
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "i", "lost", "my", "card", "where", "is", "it"]
 Write = Callable[[Manifest], Path]
@@ -506,3 +509,25 @@ def test_equal_bundles_have_equal_bytes(write: Write, manifest: Manifest, tmp_pa
     for name in ("manifest.json", "model.onnx", "encoder.safetensors", "tokenizer.json"):
         assert (tmp_path / "first" / name).read_bytes() == (second / name).read_bytes()
     assert dumps(load_bundle(second).manifest) == dumps(load_bundle(tmp_path / "first").manifest)
+
+
+def test_an_engine_is_bundled_with_its_record_and_stays_where_it_was_built(
+    manifest: Manifest, tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = install_standin(monkeypatch)
+    target = Target(runtime="tensorrt", provider="cuda", precision="fp16")
+    adapter, weights = TensorRtGpu(tmp_path / "cache"), random_weights(manifest.architecture)
+    model = emit(manifest.architecture, weights)
+    artifact = adapter.build(model, target, manifest.workload, tmp_path / "built")
+    manifest = dataclasses.replace(
+        manifest, target=target, session=adapter.load(artifact).properties
+    )
+    path = tmp_path / "bundle"
+    write_bundle(path, manifest, model=artifact, tokenizer=tokenizer, weights=weights)
+    loaded = load_bundle(path)
+    assert {"model.engine", "model.json"} < loaded.manifest.files.keys()
+    assert "matmul fp16" in loaded.manifest.session["layers"]
+    assert len(loaded.predict(["i lost my card"])[0]) == 5
+    trt.cuda.name = "NVIDIA L4"
+    with pytest.raises(SurroundingsError, match=r"NVIDIA H200.* here is NVIDIA L4.*export it here"):
+        load_bundle(path)
