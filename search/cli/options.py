@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 from rich.markup import escape
@@ -47,6 +47,7 @@ __all__ = [
     "written",
 ]
 
+Compatible = Literal["none", "version", "hardware"]
 _INSTALL = {
     "onnxruntime-cuda": "pip uninstall onnxruntime, then pip install 'fleetfit[cuda]'",
     "tensorrt": "pip install 'fleetfit[tensorrt]' --extra-index-url https://pypi.nvidia.com",
@@ -182,8 +183,10 @@ def targets_of(
 def _target(name: str, threads: int) -> Target:
     from exporters import runtime
 
-    fixed = name.endswith("-fixed")
-    plain = re.sub(rf"-{threads}t$", "", name.removesuffix("-fixed"))  # as tables print it
+    written = re.fullmatch(r"(.*?)(-fixed)?(-version|-hardware)?(-graph)?", name, re.DOTALL)
+    assert written is not None
+    start, fixed, compatible, graph = written.groups(default="")
+    plain = re.sub(rf"-{threads}t$", "", start)  # as tables print it
     runtime_name, _, precision = plain.rpartition("-")
     adapter = runtime(runtime_name or precision)
     if precision not in get_args(Precision):
@@ -203,4 +206,6 @@ def _target(name: str, threads: int) -> Target:
         precision=cast(Precision, precision),
         threads=threads,
         shapes="fixed" if fixed else "dynamic",
+        compatible=cast(Compatible, compatible[1:] or "none"),
+        cuda_graph=bool(graph),
     )

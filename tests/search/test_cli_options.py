@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -59,3 +60,21 @@ def test_targets_for_gpus_need_their_library_and_a_gpu(
         targets_of([name], bare, 2)
     able = dataclasses.replace(bare, gpus=("NVIDIA L4, 22 GiB, compute capability 8.9",))
     assert targets_of([name, f"{name}-2t"], able, 2) == (wanted,)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shapes": "fixed", "cuda_graph": True},
+        {"compatible": "version"},
+        {"shapes": "fixed", "compatible": "hardware", "cuda_graph": True},
+    ],
+    ids=str,
+)
+def test_targets_for_gpus_are_written_as_tables_print_them(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(RUNTIMES["tensorrt"]), "available", lambda self: True)
+    able = dataclasses.replace(describe(), gpus=("NVIDIA L4, compute capability 8.9",))
+    target = Target(runtime="tensorrt", provider="cuda", precision="fp16", threads=2, **options)
+    assert targets_of([str(target)], able, 2) == (target,)
