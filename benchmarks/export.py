@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from supernet.model import Supernet
 
 WORKLOAD = Workload()
+_RUNTIMES = {name: found for name, found in RUNTIMES.items() if found.provider == "cpu"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,7 +160,7 @@ def compare(
         arch.embedding, Workload(batch=2, seq_len=48, padding=0.3), seed=1, count=1
     )
     diff, latencies = 0.0, {}
-    for name, runtime in RUNTIMES.items():
+    for name, runtime in _RUNTIMES.items():
         target = Target(runtime=runtime.name, threads=threads)
         with tempfile.TemporaryDirectory() as ours_at, tempfile.TemporaryDirectory() as theirs_at:
             pairs = ((ours, ours_at), (theirs, theirs_at))
@@ -188,7 +189,7 @@ def table_of(rows: Sequence[Row], threads: int) -> Table:
     table = Table(title=f"Export, {WORKLOAD}, {threads} threads, fp32: ours / torch.onnx.export")
     for column in ("network", "export ms", "speedup", "nodes", "max diff"):
         table.add_column(column)
-    for name in RUNTIMES:
+    for name in _RUNTIMES:
         table.add_column(f"{name} ms")
         table.add_column("ratio")
     for row in rows:
@@ -230,7 +231,7 @@ def main() -> None:
     ]
     ratios = {
         name: float(np.median([a / b for a, b in (r.latencies_s[name] for r in rows)]))
-        for name in RUNTIMES
+        for name in _RUNTIMES
     }
     figures = {
         "speedup": min(r.exporter_s / r.ours_s for r in rows),

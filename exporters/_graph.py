@@ -58,12 +58,15 @@ class GraphBuilder:
         """
         self._graph.node[-1].output[0] = output
 
-    def constant(self, name: str, array: npt.NDArray[Any]) -> str:
-        """Keep ``array`` in the file under ``name``, once; returns the name."""
+    def constant(self, name: str, array: npt.NDArray[Any], *, kind: int | None = None) -> str:
+        """Keep ``array`` in the file under ``name``, once; returns the name.
+
+        ``kind``: ONNX's type of the bits in ``array``, where numpy has none for it (bfloat16).
+        """
         if name not in self._constants:
             self._constants.add(name)
             tensor = self._graph.initializer.add()
-            tensor.name, tensor.data_type = name, _TYPES[array.dtype]
+            tensor.name, tensor.data_type = name, kind or _TYPES[array.dtype]
             tensor.dims.extend(array.shape)
             # One copy, in C order even of a transposed view, and little-endian everywhere.
             tensor.raw_data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -44,7 +44,7 @@ def open_model(model: str | bytes, options: dict[str, Any]) -> OrtSession:
     given = _session_options(library, options)
     try:
         session = library.InferenceSession(
-            model, sess_options=given, providers=options["providers"]
+            model, sess_options=given, providers=options["providers"], **_details(options)
         )
     except Exception as exc:  # the vendor's classes share no base but Exception
         kind = _ERRORS.get(type(exc).__name__, SurroundingsError)
@@ -71,6 +71,27 @@ class OrtSession(Session):
         return self._outputs
 
     @property
+    def provider_options(self) -> dict[str, str]:
+        """Of the first provider, read back."""
+        found: dict[str, str] = self._session.get_provider_options()[self.providers[0]]
+        return found
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The one asked for first, unless ONNX Runtime fell back to another."""
+        return tuple(self._session.get_providers())
+
+    def ran_by(self, provider: str) -> frozenset[str]:
+        """Kinds of the nodes that a provider runs; none where the version cannot tell.
+
+        The entry ``session.record_ep_graph_assignment_info`` must be set.
+        """
+        tell = getattr(self._session, "get_provider_graph_assignment_info", None)
+        parts = [] if tell is None else tell()
+        nodes = [n for part in parts if part.ep_name == provider for n in part.get_nodes()]
+        return frozenset(str(n.op_type) for n in nodes)
+
+    @property
     def properties(self) -> dict[str, str]:
         options = self._session.get_session_options()
         return {
@@ -79,7 +100,7 @@ class OrtSession(Session):
             "graph_optimization_level": options.graph_optimization_level.name,
             "inter_op_num_threads": str(options.inter_op_num_threads),
             "intra_op_num_threads": str(options.intra_op_num_threads),
-            "providers": ",".join(self._session.get_providers()),
+            "providers": ",".join(self.providers),
             SPINNING: options.get_session_config_entry(SPINNING),
             PRECISION: self.metadata.get(PRECISION, "fp32"),
         }
@@ -93,6 +114,11 @@ class OrtSession(Session):
                 raise SurroundingsError("Memory must suffice to run the network.") from exc
             raise wrong_inputs(inputs, exc) from exc
         return dict(zip(self._outputs, values, strict=True))
+
+
+def _details(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of the providers, where there are some."""
+    return {key: options[key] for key in ("provider_options",) if key in options}
 
 
 def _session_options(library: Any, options: dict[str, Any]) -> Any:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from exporters.onnxruntime_cpu import OnnxRuntimeCpu
+from exporters.onnxruntime_cuda import OnnxRuntimeCuda
 from exporters.openvino_cpu import OpenVinoCpu
 from exporters.runtime import Runtime
+from exporters.tensorrt_gpu import TensorRtGpu
 from fleetfit import DeviceInfo, InputError, Target
 
 __all__ = ["RUNTIMES", "all_targets", "runtime", "runtime_of"]
 
-RUNTIMES: Final[dict[str, Runtime]] = {"onnxruntime": OnnxRuntimeCpu(), "openvino": OpenVinoCpu()}
+RUNTIMES: Final[dict[str, Runtime]] = {
+    "onnxruntime": OnnxRuntimeCpu(),
+    "openvino": OpenVinoCpu(),
+    "onnxruntime-cuda": OnnxRuntimeCuda(),
+    "tensorrt": TensorRtGpu(),
+}
 """Runtime, with ``-cuda`` where it also runs on processors, to its adapter."""
 
 

@@ -37,7 +37,8 @@ class Artifact:
     target: Target
     workload: Workload
     path: str
-    """The file, as in ``.../model.onnx``; an OpenVINO ``.xml`` has its weights in a ``.bin``."""
+    """The file, as in ``.../model.onnx``; an OpenVINO ``.xml`` has its weights in a ``.bin``, a
+    TensorRT ``.engine`` its record in a ``.json``."""
     file_bytes: int
     """Of all files together."""
     sha256: str
@@ -59,7 +60,8 @@ class Artifact:
 
 def files_of(model: Path) -> tuple[Path, ...]:
     """A model file and what belongs to it."""
-    return (model, model.with_suffix(".bin")) if model.suffix == ".xml" else (model,)
+    beside = {".xml": ".bin", ".engine": ".json"}.get(model.suffix)
+    return (model,) if beside is None else (model, model.with_suffix(beside))
 
 
 class Session(abc.ABC):

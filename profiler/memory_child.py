@@ -80,7 +80,13 @@ def _load_onnxruntime(path: str, options: dict[str, Any]) -> tuple[Any, Run]:
         setattr(given, key, getattr(names[key], value) if key in names else value)
     for key, value in options["entries"].items():
         given.add_session_config_entry(key, value)
-    session = library.InferenceSession(path, sess_options=given, providers=options["providers"])
+    providers = options["providers"]
+    more = {key: options[key] for key in ("provider_options",) if key in options}
+    if more and hasattr(library, "preload_dlls"):
+        library.preload_dlls()
+    session = library.InferenceSession(path, sess_options=given, providers=providers, **more)
+    if more and session.get_providers()[0] != providers[0]:  # it falls back without an error
+        raise RuntimeError(f"{providers[0]} does not start here")
     outputs = [o.name for o in session.get_outputs()]
     return session, lambda inputs: session.run(outputs, inputs)
 
@@ -102,9 +108,89 @@ def _load_openvino(path: str, options: dict[str, Any]) -> tuple[Any, Run]:
     return compiled, lambda inputs: request.infer(inputs, share_inputs=True)
 
 
+def _tensorrt() -> Any:
+    import tensorrt
+
+    return tensorrt
+
+
+def _load_tensorrt(path: str, options: dict[str, Any]) -> tuple[Any, Run]:
+    engine = _Engine(path, options)
+    return engine, engine.run
+
+
+class _Engine:
+    """TensorRT's engine with page-locked buffers; all inputs have one shape."""
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        import tensorrt as trt
+
+        self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        self._runtime.max_threads = options["max_threads"]
+        self._runtime.engine_host_code_allowed = options["host_code"]
+        with open(path, "rb") as file:  # noqa: PTH123 - as below
+            engine = self._runtime.deserialize_cuda_engine(file.read())
+        context = None if engine is None else engine.create_execution_context()
+        if engine is None or context is None:
+            raise RuntimeError("TensorRT does not load the engine here")
+        self._engine, self._context = engine, context
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        self._outputs = [n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.OUTPUT]
+        self._stream = _cuda("cudaStreamCreateWithFlags", 1)  # cudaStreamNonBlocking
+        self._places: dict[str, tuple[int, int, Any]] = {}
+
+    def run(self, inputs: dict[str, Any]) -> list[Any]:
+        if not self._places:
+            self._make_room(inputs)
+        for name, values in inputs.items():
+            there, here, array = self._places[name]
+            array[:] = values
+            _cuda("cudaMemcpyAsync", there, here, array.nbytes, _COPY[0], self._stream)
+        if not self._context.execute_async_v3(int(self._stream)):
+            raise RuntimeError("TensorRT does not run the engine here")
+        for name in self._outputs:
+            there, here, array = self._places[name]
+            _cuda("cudaMemcpyAsync", here, there, array.nbytes, _COPY[1], self._stream)
+        _cuda("cudaStreamSynchronize", self._stream)
+        return [self._places[name][2].copy() for name in self._outputs]
+
+    def _make_room(self, inputs: dict[str, Any]) -> None:
+        for name, values in inputs.items():
+            self._context.set_input_shape(name, values.shape)
+            self._place(name, values.shape)
+        for name in self._outputs:
+            self._place(name, tuple(self._context.get_tensor_shape(name)))
+
+    def _place(self, name: str, shape: tuple[int, ...]) -> None:
+        """Room on the GPU, and page-locked on the host."""
+        import tensorrt as trt
+
+        dtype = np.dtype(trt.nptype(self._engine.get_tensor_dtype(name)))
+        size = int(np.prod(shape)) * dtype.itemsize
+        here, there = int(_cuda("cudaMallocHost", size)), int(_cuda("cudaMalloc", size))
+        block: Any = (ctypes.c_char * size).from_address(here)
+        self._places[name] = there, here, np.ndarray(shape, dtype=dtype, buffer=block)
+        self._context.set_tensor_address(name, there)
+
+
+_COPY: Final = ("cudaMemcpyHostToDevice", "cudaMemcpyDeviceToHost")
+
+
+def _cuda(function: str, *args: Any) -> Any:
+    """A call of CUDA's runtime: its value; a copy's direction is given by name."""
+    from cuda.bindings import runtime
+
+    given = [getattr(runtime.cudaMemcpyKind, a) if isinstance(a, str) else a for a in args]
+    error, *values = getattr(runtime, function)(*given)
+    if int(error) != 0:
+        raise RuntimeError(f"{function} fails with CUDA's error {int(error)}")
+    return values[0] if values else None
+
+
 LOADERS: Final[dict[str, tuple[Callable[[], Any], Load]]] = {
     "onnxruntime": (_onnxruntime, _load_onnxruntime),
     "openvino": (_openvino, _load_openvino),
+    "tensorrt": (_tensorrt, _load_tensorrt),
 }
 """Runtime to what imports its library, and what loads a model with the options of its adapter.
 

@@ -42,6 +42,7 @@ HEAVY = (
     "onnxruntime",
     "openvino",
     "tensorrt",
+    "cuda",
     "xgboost",
     "sklearn",
     "pymoo",

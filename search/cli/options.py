@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 from rich.markup import escape
@@ -18,6 +18,7 @@ from fleetfit import (
     InputError,
     Precision,
     RuntimeMissing,
+    SurroundingsError,
     Target,
 )
 from search.cli.console import say
@@ -46,6 +47,11 @@ __all__ = [
     "written",
 ]
 
+Compatible = Literal["none", "version", "hardware"]
+_INSTALL = {
+    "onnxruntime-cuda": "pip uninstall onnxruntime, then pip install 'fleetfit[cuda]'",
+    "tensorrt": "pip install 'fleetfit[tensorrt]' --extra-index-url https://pypi.nvidia.com",
+}
 MAX_SEED = 2**32 - 1  # torch takes no more than a signed 64-bit number
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N; auto: a GPU where there is one.")
@@ -160,18 +166,27 @@ def targets_of(
         found = all_targets(device, threads=count)
         if not found:
             raise RuntimeMissing(
-                "A runtime must be installed, but neither onnxruntime nor openvino is: "
+                "A runtime must be installed, but none of onnxruntime, openvino and tensorrt is: "
                 "pip install onnxruntime."
             )
         return tuple(t for t in found if t.precision not in QUANTIZED)
-    return tuple(dict.fromkeys(_target(name, count) for name in names))
+    found = tuple(dict.fromkeys(_target(name, count) for name in names))
+    for target in found:
+        if target.provider == "cuda" and not device.gpus:
+            raise SurroundingsError(
+                f"{target} must run on an NVIDIA GPU, but none is seen; install its driver and "
+                "nvidia-ml-py, or choose a target for processors."
+            )
+    return found
 
 
 def _target(name: str, threads: int) -> Target:
     from exporters import runtime
 
-    fixed = name.endswith("-fixed")
-    plain = re.sub(rf"-{threads}t$", "", name.removesuffix("-fixed"))  # as tables print it
+    written = re.fullmatch(r"(.*?)(-fixed)?(-version|-hardware)?(-graph)?", name, re.DOTALL)
+    assert written is not None
+    start, fixed, compatible, graph = written.groups(default="")
+    plain = re.sub(rf"-{threads}t$", "", start)  # as tables print it
     runtime_name, _, precision = plain.rpartition("-")
     adapter = runtime(runtime_name or precision)
     if precision not in get_args(Precision):
@@ -183,7 +198,7 @@ def _target(name: str, threads: int) -> Target:
     if not adapter.available():
         raise RuntimeMissing(
             f"{runtime_name} must be installed for the target {name}, but it is not: "
-            f"pip install {runtime_name}."
+            f"{_INSTALL.get(runtime_name, f'pip install {runtime_name}')}."
         )
     return Target(
         runtime=adapter.name,
@@ -191,4 +206,6 @@ def _target(name: str, threads: int) -> Target:
         precision=cast(Precision, precision),
         threads=threads,
         shapes="fixed" if fixed else "dynamic",
+        compatible=cast(Compatible, compatible[1:] or "none"),
+        cuda_graph=bool(graph),
     )

@@ -10,11 +10,13 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
+from devices import describe
 from exporters import (
     RUNTIMES,
     Artifact,
@@ -28,6 +30,7 @@ from exporters import (
 from exporters.emit import LONGEST
 from exporters.fake import FakeRuntime
 from exporters.runtime import Inputs, Runtime, check_read_back
+from exporters.tensorrt_gpu import TensorRtGpu
 from fleetfit import (
     Architecture,
     DeviceInfo,
@@ -38,18 +41,40 @@ from fleetfit import (
     Target,
     Workload,
 )
+from tests.exporters.tensorrt_fake import install_standin
 
 Spoil = Callable[[Inputs], Inputs]
-ALL: dict[str, Runtime] = {str(k): v for k, v in RUNTIMES.items()} | {"fake": FakeRuntime()}
+STANDIN = "tensorrt-standin"
+"""TensorRT's adapter on stand-ins for its library and for CUDA."""
+ALL: dict[str, Runtime] = RUNTIMES | {"fake": FakeRuntime(), STANDIN: TensorRtGpu(Path(os.devnull))}
+GPU = [name for name, found in ALL.items() if found.provider == "cuda" and name != STANDIN]
 WORKLOAD = Workload(batch=2, seq_len=8)
 
 
-@pytest.fixture(params=ALL)
-def any_runtime(request: pytest.FixtureRequest) -> Runtime:
+def target_of(found: Runtime, **options: Any) -> Target:
+    return Target(runtime=found.name, provider=found.provider, **options)
+
+
+@pytest.fixture(params=[pytest.param(n, marks=[pytest.mark.gpu] * (n in GPU)) for n in ALL])
+def any_runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    """Those for GPUs only in ``pytest -m gpu``, where there is one."""
     found = ALL[request.param]
-    if not found.available():
+    if request.param == STANDIN:
+        install_standin(monkeypatch)
+    elif request.param in GPU and not found.targets(describe(), threads=1):
+        pytest.skip(f"{request.param} or a GPU is not there")
+    elif not found.available():
         pytest.skip(f"{request.param} is not installed")
     return found
+
+
+@pytest.fixture
+def machine(any_runtime: Runtime, device: DeviceInfo) -> DeviceInfo:
+    """The made-up machine, with the GPU of this one or of the stand-in."""
+    if any_runtime.provider == "cpu":
+        return device
+    found = describe().gpus or ("NVIDIA H200, 140 GiB, compute capability 9.0",)
+    return dataclasses.replace(device, gpus=found)
 
 
 @pytest.fixture
@@ -59,17 +84,17 @@ def model(mixed: Architecture) -> onnx.ModelProto:
 
 @pytest.fixture
 def target(any_runtime: Runtime) -> Target:
-    return Target(runtime=any_runtime.name)
+    return target_of(any_runtime)
 
 
 def test_the_artifact_names_the_file_it_wrote(
     any_runtime: Runtime, target: Target, model: onnx.ModelProto, tmp_path: Path
 ) -> None:
     artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
-    data = Path(artifact.path).read_bytes()
+    data = b"".join(path.read_bytes() for path in artifact.files)
     assert (artifact.target, artifact.workload) == (target, WORKLOAD)
     assert (artifact.file_bytes, artifact.sha256) == (len(data), hashlib.sha256(data).hexdigest())
-    assert data == model_bytes(model)
+    assert (data == model_bytes(model)) == any_runtime.takes_onnx(target)
 
 
 def test_two_runs_agree_and_do_not_share_memory(
@@ -127,7 +152,7 @@ def test_a_session_serves_threads_at_once(
 def test_a_fixed_session_takes_its_shape_only(
     any_runtime: Runtime, mixed: Architecture, tmp_path: Path
 ) -> None:
-    target = Target(runtime=any_runtime.name, shapes="fixed")
+    target = target_of(any_runtime, shapes="fixed")
     model = emit(mixed, random_weights(mixed), workload=WORKLOAD)
     session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
     assert session.shape == (2, 8)
@@ -139,7 +164,7 @@ def test_a_fixed_session_takes_its_shape_only(
 def test_properties_are_text_and_name_the_threads(
     any_runtime: Runtime, model: onnx.ModelProto, tmp_path: Path
 ) -> None:
-    target = Target(runtime=any_runtime.name, threads=2)
+    target = target_of(any_runtime, threads=2)
     session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
     assert all(isinstance(v, str) for v in session.properties.values())
     assert "2" in session.properties.values()
@@ -147,12 +172,12 @@ def test_properties_are_text_and_name_the_threads(
 
 def test_every_target_for_a_device_can_be_built_and_loaded(
     any_runtime: Runtime,
-    device: DeviceInfo,
+    machine: DeviceInfo,
     model: onnx.ModelProto,
     mixed: Architecture,
     tmp_path: Path,
 ) -> None:
-    targets = any_runtime.targets(device, threads=2)
+    targets = any_runtime.targets(machine, threads=2)
     assert targets
     given = list(make_inputs(mixed.embedding, WORKLOAD, seed=1, count=2))
     for target in targets:
@@ -175,7 +200,7 @@ def test_int8_without_calibration_is_refused(
 
 
 def test_options_are_plain_data_of_the_target(any_runtime: Runtime) -> None:
-    one, two = (any_runtime.options(Target(runtime=any_runtime.name, threads=n)) for n in (1, 2))
+    one, two = (any_runtime.options(target_of(any_runtime, threads=n)) for n in (1, 2))
     assert json.loads(json.dumps(one)) == one
     assert (one == two) == (one == {})
 
@@ -249,7 +274,7 @@ def test_a_missing_or_damaged_file_is_refused(
         path.unlink()
     else:
         path.write_bytes(data[: len(data) // 2] if isinstance(content, str) else content)
-    with pytest.raises(InputError, match=r"model\.onnx"):
+    with pytest.raises(InputError, match=rf"{path.stem}\{path.suffix}"):
         any_runtime.load(artifact)
 
 
@@ -282,6 +307,8 @@ def test_a_foreign_model_is_refused_when_loaded(
     tmp_path: Path,
     shape: list[int | str],
 ) -> None:
+    if not any_runtime.takes_onnx(target):
+        pytest.skip("what it loads is refused for what it is, not for its inputs")
     artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
     Path(artifact.path).write_bytes(foreign(shape).SerializeToString())
     with pytest.raises(InputError, match=rf"each batch x seq, but .*rank {len(shape)}"):
@@ -293,7 +320,7 @@ def test_a_length_that_is_no_number_is_refused_when_loaded(
 ) -> None:
     onnx.helper.set_model_props(model, {LONGEST: "many"})
     artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
-    with pytest.raises(InputError, match=r"must be a whole number, but .*model\.onnx says 'many'"):
+    with pytest.raises(InputError, match=r"must be a whole number, but .*model\.\w+ says 'many'"):
         any_runtime.load(artifact)
 
 
@@ -418,7 +445,7 @@ def test_openvino_refuses_spinning(model: onnx.ModelProto, tmp_path: Path) -> No
 def test_a_missing_library_is_one_sentence(
     name: RuntimeName, device: DeviceInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, name, None)
+    monkeypatch.setitem(__import__("sys").modules, RUNTIMES[name].name, None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert not RUNTIMES[name].available()
     assert RUNTIMES[name].targets(device, threads=1) == ()
@@ -427,8 +454,8 @@ def test_a_missing_library_is_one_sentence(
 
 
 def test_an_unknown_runtime_is_refused() -> None:
-    with pytest.raises(InputError, match="onnxruntime, openvino"):
-        runtime("tensorrt")
+    with pytest.raises(InputError, match="onnxruntime, openvino, onnxruntime-cuda, tensorrt"):
+        runtime("tvm")
 
 
 def test_an_artifact_needs_a_file_and_a_hash() -> None:

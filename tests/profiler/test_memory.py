@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import profiler.memory_child
+from devices import describe
 from devices.child import PARENT, RESULT_FD
 from exporters import RUNTIMES, Artifact
 from exporters.quantize import PRECISION
@@ -26,7 +27,6 @@ from fleetfit import (
     MemoryStage,
     Query,
     RuntimeMissing,
-    RuntimeName,
     SelfAttention,
     SurroundingsError,
     Target,
@@ -45,7 +45,7 @@ LEFT_OUT = {
 }  # fmt: skip
 
 
-def query_of(name: RuntimeName, *, width: int = 32, ffn: int = 64) -> Query:
+def query_of(name: str, *, width: int = 32, ffn: int = 64) -> Query:
     layer = Layer(
         width=width,
         sublayers=(SelfAttention(heads=4, head_dim=width // 4), FeedForward(widths=(ffn,))),
@@ -55,16 +55,19 @@ def query_of(name: RuntimeName, *, width: int = 32, ffn: int = 64) -> Query:
     embedding = Embedding(vocab_size=100, width=width, max_positions=32, segments=2)
     return Query(
         architecture=Architecture(embedding=embedding, layers=(layer,)),
-        target=Target(runtime=name, threads=2),
+        target=Target(runtime=RUNTIMES[name].name, provider=RUNTIMES[name].provider, threads=2),
         workload=Workload(batch=2, seq_len=16),
     )
 
 
-@pytest.fixture(params=RUNTIMES)
-def name(request: pytest.FixtureRequest) -> RuntimeName:
-    found: RuntimeName = request.param
-    if not RUNTIMES[found].available():
-        pytest.skip(f"{found} is not installed")
+GPU = [name for name, found in RUNTIMES.items() if found.provider == "cuda"]
+
+
+@pytest.fixture(params=[pytest.param(n, marks=[pytest.mark.gpu] * (n in GPU)) for n in RUNTIMES])
+def name(request: pytest.FixtureRequest) -> str:
+    found = str(request.param)
+    if not RUNTIMES[found].targets(describe(), threads=1):
+        pytest.skip(f"{found} is not installed, or has no GPU")
     return found
 
 
@@ -89,9 +92,7 @@ def job(tmp_path: Path) -> dict[str, Any]:
     return built(query_of("onnxruntime"), tmp_path)[0]
 
 
-def test_the_child_imports_the_runtime_and_nothing_of_ours(
-    name: RuntimeName, tmp_path: Path
-) -> None:
+def test_the_child_imports_the_runtime_and_nothing_of_ours(name: str, tmp_path: Path) -> None:
     job, _ = built(query_of(name), tmp_path)
     script = Path(profiler.memory_child.__file__)
     code = (
@@ -103,12 +104,14 @@ def test_the_child_imports_the_runtime_and_nothing_of_ours(
     command = [sys.executable, "-P", "-c", code]
     done = subprocess.run(command, input=dumps(job), capture_output=True, text=True, check=True)
     modules = set(json.loads(done.stdout.splitlines()[-1]))
-    assert {name, "numpy"} <= modules
+    assert {RUNTIMES[name].name, "numpy"} <= modules
     assert modules & LEFT_OUT == set()
     assert not any(m.startswith(("profiler.", "exporters.", "onnx.")) for m in modules)
 
 
-def test_the_weights_of_a_big_network_stand_in_the_peak(name: RuntimeName, tmp_path: Path) -> None:
+def test_the_weights_of_a_big_network_stand_in_the_peak(name: str, tmp_path: Path) -> None:
+    if name in GPU:
+        pytest.skip("its weights are in the GPU's memory")
     big = query_of(name, width=512, ffn=16384)
     weights_bytes = 4 * 2 * 512 * 16384
     assert weights_bytes == 64 * MIB
@@ -144,11 +147,13 @@ def test_a_child_does_not_inherit_the_peak_of_its_parent(job: dict[str, Any]) ->
     assert stages[0].peak_bytes < 200 * MIB
 
 
-def test_the_child_loads_and_runs_as_the_adapter_does(name: RuntimeName, tmp_path: Path) -> None:
+def test_the_child_loads_and_runs_as_the_adapter_does(name: str, tmp_path: Path) -> None:
     job, artifact = built(query_of(name), tmp_path)
     session = RUNTIMES[name].load(artifact)
-    loaded, run = LOADERS[name][1](job["model"], job["options"])
-    if name == "onnxruntime":
+    loaded, run = LOADERS[RUNTIMES[name].name][1](job["model"], job["options"])
+    if name in GPU:
+        assert loaded is not None
+    elif name == "onnxruntime":
         from exporters._onnxruntime import OrtSession
 
         assert OrtSession(loaded, job["model"]).properties == session.properties

@@ -51,7 +51,12 @@ class Off(Session):
         return found
 
 
-@pytest.mark.parametrize("target", all_targets(describe(), threads=1), ids=str)
+@pytest.mark.parametrize(
+    "target",
+    [pytest.param(t, marks=[pytest.mark.gpu] * (t.provider == "cuda"))
+     for t in all_targets(describe(), threads=1)],
+    ids=str,
+)  # fmt: skip
 @pytest.mark.parametrize(
     "workload",
     [Workload(seq_len=16), Workload(batch=3, seq_len=16, padding=0.3),

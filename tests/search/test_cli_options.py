@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
+import pytest
+
 from devices import describe
-from fleetfit import Target
+from exporters import RUNTIMES
+from fleetfit import RuntimeMissing, SurroundingsError, Target
 from search.cli.options import targets_of
 
 
@@ -25,3 +31,50 @@ def test_int8_is_chosen_by_name_alone() -> None:
     assert {t.precision for t in targets_of(None, describe(), 1)} <= {"fp32", "bf16", "fp16"}
     (found,) = targets_of(["onnxruntime-int8_dynamic"], describe(), 1)
     assert found.precision == "int8_dynamic"
+
+
+GPU_TARGETS = {
+    "tensorrt-fp16": (
+        Target(runtime="tensorrt", provider="cuda", precision="fp16", threads=2),
+        r"pip install 'fleetfit\[tensorrt\]' --extra-index-url https://pypi\.nvidia\.com",
+    ),
+    "onnxruntime-cuda-tf32": (
+        Target(runtime="onnxruntime", provider="cuda", precision="tf32", threads=2),
+        r"pip uninstall onnxruntime, then pip install 'fleetfit\[cuda\]'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GPU_TARGETS)
+def test_targets_for_gpus_need_their_library_and_a_gpu(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, install = GPU_TARGETS[name]
+    adapter = type(RUNTIMES[name.rpartition("-")[0]])
+    bare = dataclasses.replace(describe(), gpus=())
+    monkeypatch.setattr(adapter, "available", lambda self: False)
+    with pytest.raises(RuntimeMissing, match=install):
+        targets_of([name], bare, 2)
+    monkeypatch.setattr(adapter, "available", lambda self: True)
+    with pytest.raises(SurroundingsError, match="NVIDIA GPU, but none is seen"):
+        targets_of([name], bare, 2)
+    able = dataclasses.replace(bare, gpus=("NVIDIA L4, 22 GiB, compute capability 8.9",))
+    assert targets_of([name, f"{name}-2t"], able, 2) == (wanted,)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shapes": "fixed", "cuda_graph": True},
+        {"compatible": "version"},
+        {"shapes": "fixed", "compatible": "hardware", "cuda_graph": True},
+    ],
+    ids=str,
+)
+def test_targets_for_gpus_are_written_as_tables_print_them(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(RUNTIMES["tensorrt"]), "available", lambda self: True)
+    able = dataclasses.replace(describe(), gpus=("NVIDIA L4, compute capability 8.9",))
+    target = Target(runtime="tensorrt", provider="cuda", precision="fp16", threads=2, **options)
+    assert targets_of([str(target)], able, 2) == (target,)

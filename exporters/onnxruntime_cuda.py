@@ -1,0 +1,214 @@
+"""ONNX Runtime on a GPU: fp32 with TF32 off or on, fp16, bf16. Never run on a GPU so far."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+
+from exporters._file import existing, write_onnx
+from exporters._gpu import capability_of
+from exporters._onnxruntime import SPINNING, OrtSession, open_model, ort_library, read_back
+from exporters.cast import cast_model
+from exporters.quantize import PRECISION
+from exporters.runtime import (
+    Artifact,
+    Inputs,
+    Outputs,
+    Runtime,
+    Session,
+    check_affinity,
+    check_read_back,
+    check_target,
+)
+from fleetfit import (
+    DeviceInfo,
+    InputError,
+    Precision,
+    Provider,
+    RuntimeMissing,
+    RuntimeName,
+    SurroundingsError,
+    Target,
+    Workload,
+)
+
+__all__ = ["OnnxRuntimeCuda"]
+
+_PROVIDER: Final = "CUDAExecutionProvider"
+_PROCESSOR: Final = "CPUExecutionProvider"
+_ASSIGNED: Final = "session.record_ep_graph_assignment_info"
+_FATAL: Final = 4
+_NEEDS: Final[dict[Precision, tuple[int, int]]] = {
+    "fp32": (5, 0),
+    "tf32": (8, 0),
+    "fp16": (7, 0),
+    "bf16": (8, 0),
+}
+"""Precision to the least compute capability that multiplies it fast."""
+_HEAVY: Final = frozenset({"Gelu", "Gemm", "LayerNormalization", "MatMul", "Softmax"})
+"""What must not run on the processor; shapes are computed there on purpose."""
+
+
+class OnnxRuntimeCuda(Runtime):
+    """The CUDA provider alone: where it does not start, nothing else runs in its place.
+
+    int8 is left to TensorRT: this provider has no kernels for the products that are emitted.
+    """
+
+    @property
+    def name(self) -> RuntimeName:
+        """See Runtime."""
+        return "onnxruntime"
+
+    @property
+    def provider(self) -> Provider:
+        """See Runtime."""
+        return "cuda"
+
+    def available(self) -> bool:
+        """See Runtime; whether the installed build has the provider, without importing it."""
+        found = importlib.util.find_spec("onnxruntime")
+        places = [] if found is None else found.submodule_search_locations or []
+        return any(list(Path(at, "capi").glob("*onnxruntime_providers_cuda*")) for at in places)
+
+    def version(self) -> str:
+        """See Runtime."""
+        if not self.available():
+            raise RuntimeMissing(
+                "onnxruntime-gpu must be installed for this target, but it is not: pip uninstall "
+                "onnxruntime, whose place it takes, then pip install 'fleetfit[cuda]'."
+            )
+        return str(ort_library().__version__)
+
+    def targets(self, device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
+        """See Runtime; none without a GPU that is seen (nvidia-ml-py) and able."""
+        found = capability_of(device)
+        if found is None or not self.available():
+            return ()
+        return tuple(
+            Target(runtime=self.name, provider=self.provider, precision=p, threads=threads)
+            for p, least in _NEEDS.items()
+            if found >= least
+        )
+
+    def takes_onnx(self, target: Target) -> bool:
+        """See Runtime."""
+        return target.precision in ("fp32", "tf32")
+
+    def build(
+        self,
+        model: onnx.ModelProto,
+        target: Target,
+        workload: Workload,
+        directory: Path,
+        *,
+        calibration: Sequence[Inputs] = (),
+    ) -> Artifact:
+        """See Runtime; the artefact is the ONNX file, cast to the precision."""
+        _check(target)
+        if target.precision in ("fp16", "bf16"):
+            model = cast_model(model, "fp16" if target.precision == "fp16" else "bf16")
+        return write_onnx(model, target, workload, directory)
+
+    def options(self, target: Target) -> dict[str, Any]:
+        """See Runtime: as for processors, and the options of the provider."""
+        return {
+            "session": {
+                "execution_mode": "ORT_SEQUENTIAL",
+                "graph_optimization_level": "ORT_ENABLE_ALL",
+                "inter_op_num_threads": 1,
+                "intra_op_num_threads": target.threads,
+                "log_severity_level": _FATAL,
+            },
+            "entries": {SPINNING: "1" if target.spinning else "0", _ASSIGNED: "1"},
+            "providers": [_PROVIDER],
+            "provider_options": [
+                {
+                    # Grows by what is asked for, so that memory is what the network needs.
+                    "arena_extend_strategy": "kSameAsRequested",
+                    "cudnn_conv_algo_search": "HEURISTIC",
+                    "device_id": "0",
+                    "do_copy_in_default_stream": "1",
+                    "use_tf32": "1" if target.precision == "tf32" else "0",
+                }
+            ],
+        }
+
+    def load(self, artifact: Artifact) -> Session:
+        """See Runtime."""
+        target = artifact.target
+        _check(target)
+        check_affinity(target)
+        self.version()
+        library = ort_library()
+        if hasattr(library, "preload_dlls"):  # of the wheels that carry CUDA and cuDNN
+            library.preload_dlls()
+        if _PROVIDER not in library.get_available_providers():
+            raise _not_started()
+        options = self.options(target)
+        inner = open_model(existing(artifact), options)
+        if inner.providers[0] != _PROVIDER:  # it falls back to the processor without an error
+            raise _not_started()
+        _check_nodes(inner, target)
+        loaded = _CudaSession(inner)
+        (details,) = options["provider_options"]
+        wanted = read_back(options) | details | {PRECISION: target.precision}
+        del wanted[_ASSIGNED]  # changes nothing that is measured
+        check_read_back(target, wanted, loaded.properties)
+        return loaded
+
+
+class _CudaSession(Session):
+    """The provider's options beside those of every ONNX Runtime session."""
+
+    def __init__(self, inner: OrtSession) -> None:
+        self._inner = inner
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        return self._inner.shape
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self._inner.outputs
+
+    @property
+    def properties(self) -> dict[str, str]:
+        found, details = self._inner.properties, self._inner.provider_options
+        precision = found[PRECISION]
+        if precision == "fp32" and details.get("use_tf32") == "1":
+            precision = "tf32"
+        told = {key: str(value) for key, value in details.items() if "alloc" not in key}
+        on_processor = ",".join(sorted(self._inner.ran_by(_PROCESSOR)))
+        own = {"providers": self._inner.providers[0], "nodes_on_processor": on_processor}
+        return found | told | own | {PRECISION: precision}
+
+    def run(self, inputs: Inputs) -> Outputs:
+        return self._inner.run(inputs)
+
+
+def _check(target: Target) -> None:
+    check_target("onnxruntime", tuple(_NEEDS), target, provider="cuda")
+    if target.cuda_graph or target.compatible != "none":
+        raise InputError(f"CUDA graphs and engines belong to TensorRT, but got {target}.")
+
+
+def _check_nodes(inner: OrtSession, target: Target) -> None:
+    heavy = sorted(inner.ran_by(_PROCESSOR) & _HEAVY)
+    if heavy:
+        raise SurroundingsError(
+            f"{target} must run on the GPU, but ONNX Runtime runs {', '.join(heavy)} on the "
+            "processor; choose another precision or update onnxruntime-gpu."
+        )
+
+
+def _not_started() -> SurroundingsError:
+    return SurroundingsError(
+        "ONNX Runtime must start its CUDA provider for this target, but it does not; look after "
+        "the NVIDIA driver, CUDA and cuDNN (pip install 'fleetfit[cuda]') and the GPU, and after "
+        "a plain onnxruntime that is installed beside onnxruntime-gpu."
+    )

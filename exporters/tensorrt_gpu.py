@@ -1,0 +1,242 @@
+"""TensorRT on a GPU, versions 10 and 11: the precision is written into the ONNX before it is built.
+
+Never run on a GPU so far: checked against the types of both versions and against stand-ins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+
+from exporters._cuda import first_gpu
+from exporters._file import artifact_of, existing
+from exporters._gpu import capability_of
+from exporters._tensorrt import started, trt_version
+from exporters._tensorrt_build import Recipe, build_plan
+from exporters._tensorrt_run import Engine
+from exporters._tensorrt_session import TensorRtSession
+from exporters._timing_cache import TimingCache
+from exporters.calibrate import activation_ranges
+from exporters.cast import cast_model
+from exporters.emit import LONGEST
+from exporters.engine_record import (
+    EngineRecord,
+    Profile,
+    check_bytes,
+    check_place,
+    read_record,
+    write_record,
+)
+from exporters.quantize import PRECISION, quantize_static
+from exporters.runtime import (
+    Artifact,
+    Inputs,
+    Runtime,
+    Session,
+    check_affinity,
+    check_calibration,
+    check_read_back,
+    check_shapes,
+    check_target,
+)
+from exporters.serialize import model_bytes
+from fleetfit import (
+    DeviceInfo,
+    InputError,
+    Precision,
+    Provider,
+    RuntimeName,
+    SurroundingsError,
+    Target,
+    Workload,
+)
+from fleetfit.files import write_bytes
+
+__all__ = ["TensorRtGpu"]
+
+_NEEDS: Final[dict[Precision, tuple[int, int]]] = {
+    "fp32": (7, 5),
+    "tf32": (8, 0),
+    "fp16": (7, 5),
+    "bf16": (8, 0),
+    "int8": (7, 5),
+}
+"""Precision to the least compute capability; TensorRT itself needs 7.5."""
+_LEAST_BATCH: Final = 4
+"""Batches that always fit, whatever the workload: outputs are compared at a few rows, too."""
+
+
+class TensorRtGpu(Runtime):
+    """Strongly typed engines: fp32 with TF32 off or on, fp16, bf16, int8 from explicit Q/DQ."""
+
+    def __init__(self, cache: Path | None = None) -> None:
+        """``cache``: directory of timing caches, by default ``~/.cache/fleetfit``."""
+        self._cache = cache
+
+    @property
+    def name(self) -> RuntimeName:
+        """See Runtime."""
+        return "tensorrt"
+
+    @property
+    def provider(self) -> Provider:
+        """See Runtime."""
+        return "cuda"
+
+    def available(self) -> bool:
+        """See Runtime; CUDA's bindings are part of it."""
+        return all(importlib.util.find_spec(name) is not None for name in ("tensorrt", "cuda"))
+
+    def version(self) -> str:
+        """See Runtime."""
+        return trt_version()
+
+    def targets(self, device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
+        """See Runtime; none without a GPU that is seen (nvidia-ml-py) and able."""
+        found = capability_of(device)
+        if found is None or not self.available():
+            return ()
+        return tuple(
+            Target(runtime=self.name, provider=self.provider, precision=p, threads=threads)
+            for p, least in _NEEDS.items()
+            if found >= least
+        )
+
+    def takes_onnx(self, target: Target) -> bool:
+        """See Runtime."""
+        return False
+
+    def build(
+        self,
+        model: onnx.ModelProto,
+        target: Target,
+        workload: Workload,
+        directory: Path,
+        *,
+        calibration: Sequence[Inputs] = (),
+    ) -> Artifact:
+        """See Runtime; ``model.engine`` and its record, for this GPU and version alone unless
+        ``target.compatible`` says otherwise.
+
+        Raises RuntimeMissing without the library, SurroundingsError without a GPU.
+        """
+        _check(target)
+        check_calibration(target, calibration)
+        check_shapes(model, target, workload)
+        version, gpu = self.version(), first_gpu()
+        _check_gpu(target, gpu.capability)
+        started()
+        longest = {p.key: p.value for p in model.metadata_props}.get(LONGEST)
+        profile = _profile(target, workload, longest)
+        recipe = Recipe(
+            tf32=target.precision == "tf32", compatible=target.compatible, profile=profile
+        )
+        data = model_bytes(_in_precision(model, target, calibration))
+        plan = build_plan(data, recipe, TimingCache(self._cache, version, gpu))
+        path = directory / "model.engine"
+        write_bytes(path, plan.data, flush=False)  # it can be built again
+        record = EngineRecord(
+            tensorrt=version,
+            gpu=gpu.name,
+            capability=gpu.capability,
+            driver=gpu.driver,
+            compatible=target.compatible,
+            precision=target.precision,
+            profile=profile,
+            longest=longest,
+            device_memory_bytes=plan.device_memory_bytes,
+            layers=plan.layers,
+            file_bytes=len(plan.data),
+            sha256=hashlib.sha256(plan.data).hexdigest(),
+        )
+        write_record(path, record)
+        return artifact_of(path, target, workload)
+
+    def options(self, target: Target) -> dict[str, Any]:
+        """See Runtime; the rest is in the engine."""
+        return {
+            "max_threads": target.threads,
+            "host_code": target.compatible == "version",
+            "cuda_graph": target.cuda_graph,
+        }
+
+    def load(self, artifact: Artifact) -> Session:
+        """See Runtime; an engine of another GPU or version is a SurroundingsError."""
+        target = artifact.target
+        _check(target)
+        check_affinity(target)
+        path = existing(artifact)
+        record = read_record(Path(path))
+        data = Path(path).read_bytes()
+        check_bytes(data, record, Path(path))
+        version, gpu = self.version(), first_gpu()
+        check_place(record, version, gpu)
+        if (record.tensorrt, record.driver) != (version, gpu.driver):
+            started()  # else it is known to start: the engine was built so
+        options = self.options(target)
+        engine = Engine(data, path, threads=target.threads, host_code=options["host_code"])
+        loaded = TensorRtSession(engine, record, path, target=target, gpu=gpu)
+        check_read_back(target, _wanted(target), loaded.properties)
+        return loaded
+
+
+def _wanted(target: Target) -> dict[str, str]:
+    """The properties of a session that runs as the target says."""
+    level = "AMPERE_PLUS" if target.compatible == "hardware" else "NONE"
+    return {
+        PRECISION: target.precision,
+        "compatible": target.compatible,
+        "cuda_graph": str(target.cuda_graph),
+        "hardware_compatibility_level": level,
+        "max_threads": str(target.threads),
+    }
+
+
+def _in_precision(
+    model: onnx.ModelProto, target: Target, calibration: Sequence[Inputs]
+) -> onnx.ModelProto:
+    if target.precision in ("fp16", "bf16"):
+        return cast_model(model, "fp16" if target.precision == "fp16" else "bf16")
+    if target.precision == "int8":
+        ranges = activation_ranges(model, calibration)
+        return quantize_static(model, ranges, bits=8, symmetric=True)
+    return model
+
+
+def _profile(target: Target, workload: Workload, longest: str | None) -> Profile:
+    """The one shape, or every length at batches up to the workload's (at least four)."""
+    usual = (workload.batch, workload.seq_len)
+    if target.shapes == "fixed":
+        return Profile(least=usual, usual=usual, most=usual)
+    positions = int(longest) if longest and longest.isdecimal() else workload.seq_len
+    if workload.seq_len > positions:
+        raise InputError(
+            f"A workload's length must be at most the {positions} positions of the network, but "
+            f"got {workload.seq_len}."
+        )
+    most = (max(workload.batch, _LEAST_BATCH), positions)
+    return Profile(least=(1, 1), usual=usual, most=most)
+
+
+def _check(target: Target) -> None:
+    check_target("tensorrt", tuple(_NEEDS), target, provider="cuda")
+    if target.spinning:
+        raise InputError("TensorRT's threads never spin, so a target must not ask for it.")
+    if target.cuda_graph and target.shapes != "fixed":
+        raise InputError(
+            f"A CUDA graph must have fixed shapes, but {target} has dynamic ones; fix them."
+        )
+
+
+def _check_gpu(target: Target, capability: tuple[int, int]) -> None:
+    least = max(_NEEDS[target.precision], (8, 0) if target.compatible == "hardware" else (0, 0))
+    if capability < least:
+        raise SurroundingsError(
+            "The GPU must have compute capability {}.{} for {}, but has {}.{}; choose another "
+            "target.".format(*least, target, *capability)
+        )
