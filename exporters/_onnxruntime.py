@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from exporters.emit import LONGEST
+from exporters.input_rule import InputRule, wrong_inputs
 from exporters.quantize import PRECISION
-from exporters.runtime import InputRule, Inputs, Outputs, Session, said, wrong_inputs
+from exporters.runtime import Inputs, Outputs, Session, said
 from fleetfit import FleetfitError, InputError, RuntimeMissing, SurroundingsError
 
 __all__ = ["SPINNING", "OrtSession", "open_model", "ort_library", "read_back"]
@@ -60,7 +60,7 @@ class OrtSession(Session):
         self._outputs = tuple(o.name for o in session.get_outputs())
         inputs = {i.name: i.shape for i in session.get_inputs()}
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
-        self._rule = InputRule.of(path, inputs, self.metadata.get(LONGEST))
+        self._rule = InputRule.of(path, inputs, self.metadata)
 
     @property
     def shape(self) -> tuple[int, int] | None:

@@ -10,8 +10,9 @@ import numpy as np
 from exporters._cuda import CudaGraph, Gpu, Pair, Stream, Timer
 from exporters._tensorrt_run import Engine
 from exporters.engine_record import EngineRecord
+from exporters.input_rule import InputRule, wrong_inputs
 from exporters.quantize import PRECISION
-from exporters.runtime import InputRule, Inputs, Outputs, Session, wrong_inputs
+from exporters.runtime import Inputs, Outputs, Session
 from fleetfit import InputError, Target
 
 __all__ = ["TensorRtSession"]
@@ -28,7 +29,7 @@ class TensorRtSession(Session):
     ) -> None:
         """Of an engine that has been loaded; raises InputError where it was not emitted here."""
         self._engine, self._record, self._target, self._gpu = engine, record, target, gpu
-        self._rule = InputRule.of(path, engine.inputs, record.longest)
+        self._rule = InputRule.of(path, engine.inputs, record.sizes)
         types = {name: engine.dtype(name) for name in (*engine.inputs, *engine.outputs)}
         for name, found in types.items():
             wanted = _INT if name in engine.inputs else _FLOAT

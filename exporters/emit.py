@@ -33,8 +33,8 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 # exp(-1e9) is exactly 0 in every precision, and unlike the lowest float32 it stays finite in bf16.
 _MASKED = -1e9
-LONGEST = "max_positions"
-"""Key of the model's metadata that holds the longest sequence."""
+SIZES = ("max_positions", "vocab_size", "segments")
+"""Keys of the model's metadata: how long a sequence may be, and how many ids there are."""
 
 
 def emit(
@@ -268,6 +268,6 @@ def _model(g: GraphBuilder, arch: Architecture, workload: Workload | None) -> on
     model = g.model
     model.ir_version, model.producer_name = IR_VERSION, "fleetfit"
     model.opset_import.append(helper.make_opsetid("", OPSET))
-    # Not every runtime notices a sequence that is too long, so its adapter reads this.
-    helper.set_model_props(model, {LONGEST: str(arch.embedding.max_positions)})
+    # Not every runtime notices what is too long or beyond a table, so its adapter reads this.
+    helper.set_model_props(model, {name: str(getattr(arch.embedding, name)) for name in SIZES})
     return model

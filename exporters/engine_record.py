@@ -60,8 +60,8 @@ class EngineRecord:
     compatible: Literal["none", "version", "hardware"]
     precision: Precision
     profile: Profile
-    longest: str | None
-    """The model's metadata of that name (exporters.emit)."""
+    sizes: dict[str, str]
+    """The model's metadata (SIZES in exporters.emit)."""
     device_memory_bytes: int
     """Of activations at the largest shapes; weights come on top."""
     layers: dict[str, int]

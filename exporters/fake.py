@@ -9,16 +9,14 @@ from typing import Any
 import onnx
 
 from exporters._file import existing, write_onnx
-from exporters.emit import LONGEST
+from exporters.input_rule import InputRule, wrong_inputs
 from exporters.runtime import (
     Artifact,
-    InputRule,
     Inputs,
     Outputs,
     Runtime,
     Session,
     check_target,
-    wrong_inputs,
 )
 from fleetfit import DeviceInfo, InputError, Provider, RuntimeName, Target, Workload
 
@@ -89,9 +87,9 @@ class _FakeSession(Session):
 
         self._evaluator = ReferenceEvaluator(model)
         self._target = target
-        longest = {p.key: p.value for p in model.metadata_props}.get(LONGEST)
+        metadata = {p.key: p.value for p in model.metadata_props}
         inputs = {i.name: _dims(i) for i in model.graph.input}
-        self._rule = InputRule.of(path, inputs, longest)
+        self._rule = InputRule.of(path, inputs, metadata)
 
     @property
     def shape(self) -> tuple[int, int] | None:

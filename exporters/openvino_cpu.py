@@ -15,11 +15,11 @@ import onnx
 from exporters._file import existing, write_onnx
 from exporters._nncf import write_quantized
 from exporters._openvino import ov_core, ov_library
-from exporters.emit import LONGEST
+from exporters.emit import SIZES
+from exporters.input_rule import InputRule, wrong_inputs
 from exporters.quantize import PRECISION
 from exporters.runtime import (
     Artifact,
-    InputRule,
     Inputs,
     Outputs,
     Runtime,
@@ -30,7 +30,6 @@ from exporters.runtime import (
     check_shapes,
     check_target,
     said,
-    wrong_inputs,
 )
 from fleetfit import (
     DeviceInfo,
@@ -164,9 +163,7 @@ class _OpenVinoSession(Session):
         self._request = compiled.create_infer_request()
         self._outputs = tuple(o.get_any_name() for o in compiled.outputs)
         inputs = {i.get_any_name(): _dims(i.get_partial_shape()) for i in compiled.inputs}
-        where = ["framework", LONGEST]
-        longest = str(model.get_rt_info(where).value) if model.has_rt_info(where) else None
-        self._rule = InputRule.of(path, inputs, longest)
+        self._rule = InputRule.of(path, inputs, _sizes(model))
         self._lock = threading.Lock()  # one request
         self._own: dict[str, npt.NDArray[np.int64]] = {}
         self._filled: tuple[int, ...] = ()
@@ -215,6 +212,16 @@ _READ = (
     "EXECUTION_DEVICES",
     "ENABLE_HYPER_THREADING",
 )
+
+
+def _sizes(model: Any) -> dict[str, str]:
+    """What an emitted model says of itself; OpenVINO keeps ONNX's metadata there."""
+    places = {name: ["framework", name] for name in SIZES}
+    return {
+        name: str(model.get_rt_info(where).value)
+        for name, where in places.items()
+        if model.has_rt_info(where)
+    }
 
 
 def _precision(compiled: Any) -> str:

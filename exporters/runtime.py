@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from exporters.emit import INPUTS, LONGEST
 from fleetfit import (
     DeviceInfo,
     InputError,
@@ -219,71 +218,6 @@ def check_read_back(target: Target, wanted: Mapping[str, str], found: Mapping[st
                 f"{target} must run with {key}={value}, but the loaded network says "
                 f"{found.get(key)}; choose another target for this machine."
             )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InputRule:
-    """What a loaded network takes. Checked here, because runtimes overlook some misfits."""
-
-    shape: tuple[int, int] | None
-    """(batch, seq) where fixed."""
-    longest: int | None
-    """Longest sequence, where the model says so."""
-
-    @classmethod
-    def of(
-        cls, path: str, inputs: Mapping[str, Sequence[object]], longest: str | None
-    ) -> InputRule:
-        """From what the loaded model of the file ``path`` says about itself.
-
-        ``inputs``: name to dimensions, whole numbers where fixed; ``longest``: its metadata of
-        that name. Raises InputError for a model that was not emitted here.
-        """
-        if inputs.keys() != _NAMES or any(len(dims) != 2 for dims in inputs.values()):
-            found = ", ".join(f"{name} of rank {len(dims)}" for name, dims in inputs.items())
-            raise InputError(
-                f"A model must take {', '.join(INPUTS)}, each batch x seq, but {path} takes "
-                f"{found or 'nothing'}; emit it with fleetfit."
-            )
-        if longest and not longest.isdecimal():
-            raise InputError(
-                f"A model's {LONGEST} must be a whole number, but {path} says {longest!r}."
-            )
-        batch, seq = inputs["input_ids"]
-        shape = (batch, seq) if isinstance(batch, int) and isinstance(seq, int) else None
-        return cls(shape=shape, longest=int(longest) if longest else None)
-
-    def check(self, inputs: Inputs) -> None:
-        """Raise InputError unless names, types and shapes fit.
-
-        One pass and no copies: it is part of every run, with caches that the network has filled.
-        """
-        shape: tuple[int, ...] | None = None
-        for name, array in inputs.items():
-            if name not in _NAMES or shape not in (None, array.shape):
-                raise _misnamed(inputs)
-            if array.dtype != np.int64 or array.ndim != 2:
-                raise wrong_inputs(inputs, "int64, batch x seq")
-            shape = array.shape
-        if shape is None or len(inputs) != len(_NAMES):
-            raise _misnamed(inputs)
-        if self.shape is not None and shape != self.shape:
-            raise wrong_inputs(inputs, f"the fixed shape {self.shape}")
-        if 0 in shape or (self.longest is not None and shape[1] > self.longest):
-            raise wrong_inputs(inputs, f"from 1 to {self.longest} tokens")
-
-
-_NAMES = set(INPUTS)
-
-
-def _misnamed(inputs: Inputs) -> InputError:
-    return wrong_inputs(inputs, f"names {', '.join(INPUTS)}, all of one shape")
-
-
-def wrong_inputs(inputs: Inputs, wanted: object) -> InputError:
-    """The error for inputs that do not fit, or that a runtime refused."""
-    shapes = {name: f"{a.dtype}{list(a.shape)}" for name, a in sorted(inputs.items())}
-    return InputError(f"Inputs must fit the network ({said(wanted)}), but got {shapes}.")
 
 
 def said(error: object) -> str:

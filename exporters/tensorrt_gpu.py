@@ -23,7 +23,7 @@ from exporters._tensorrt_session import TensorRtSession
 from exporters._timing_cache import TimingCache
 from exporters.calibrate import activation_ranges
 from exporters.cast import cast_model
-from exporters.emit import LONGEST
+from exporters.emit import SIZES
 from exporters.engine_record import (
     EngineRecord,
     Profile,
@@ -131,8 +131,9 @@ class TensorRtGpu(Runtime):
         version, gpu = self.version(), first_gpu()
         _check_gpu(target, gpu.capability)
         started()
-        longest = {p.key: p.value for p in model.metadata_props}.get(LONGEST)
-        profile = _profile(target, workload, longest)
+        metadata = {p.key: p.value for p in model.metadata_props}
+        sizes = {name: metadata[name] for name in SIZES if name in metadata}
+        profile = _profile(target, workload, sizes.get("max_positions"))
         recipe = Recipe(
             tf32=target.precision == "tf32", compatible=target.compatible, profile=profile
         )
@@ -148,7 +149,7 @@ class TensorRtGpu(Runtime):
             compatible=target.compatible,
             precision=target.precision,
             profile=profile,
-            longest=longest,
+            sizes=sizes,
             device_memory_bytes=plan.device_memory_bytes,
             layers=plan.layers,
             file_bytes=len(plan.data),

@@ -27,7 +27,7 @@ from exporters import (
     random_weights,
     runtime,
 )
-from exporters.emit import LONGEST
+from exporters.emit import SIZES
 from exporters.fake import FakeRuntime
 from exporters.runtime import Inputs, Runtime, check_read_back
 from exporters.tensorrt_gpu import TensorRtGpu
@@ -315,13 +315,35 @@ def test_a_foreign_model_is_refused_when_loaded(
         any_runtime.load(artifact)
 
 
-def test_a_length_that_is_no_number_is_refused_when_loaded(
-    any_runtime: Runtime, target: Target, model: onnx.ModelProto, tmp_path: Path
+@pytest.mark.parametrize("name", SIZES)
+def test_a_size_that_is_no_number_is_refused_when_loaded(
+    any_runtime: Runtime, target: Target, model: onnx.ModelProto, tmp_path: Path, name: str
 ) -> None:
-    onnx.helper.set_model_props(model, {LONGEST: "many"})
+    onnx.helper.set_model_props(model, {name: "many"})
     artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
     with pytest.raises(InputError, match=r"must be a whole number, but .*model\.\w+ says 'many'"):
         any_runtime.load(artifact)
+
+
+@pytest.mark.parametrize("value", [-1, 100, 2**62])
+@pytest.mark.parametrize("name", ["input_ids", "token_type_ids"])
+def test_ids_beyond_their_table_are_refused(
+    any_runtime: Runtime,
+    target: Target,
+    model: onnx.ModelProto,
+    mixed: Architecture,
+    tmp_path: Path,
+    name: str,
+    value: int,
+) -> None:
+    session = any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+    (inputs,) = make_inputs(mixed.embedding, WORKLOAD, seed=0, count=1)
+    inputs[name][1, 3] = value
+    most = {"input_ids": 99, "token_type_ids": 1}[name]
+    with pytest.raises(InputError, match=rf"{name} from 0 to {most}"):
+        session.run(inputs)
+    inputs[name][1, 3] = most
+    session.run(inputs)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinity")
