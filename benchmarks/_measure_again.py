@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from devices import describe
-from exporters import all_targets
+from exporters import default_targets
 from fleetfit import DeviceInfo, Measurement, Query, Workload
 from fleetfit.statistics import percentile
 from profiler import Store, SurveySettings, VerifySettings, plan, survey, verify_all
@@ -34,7 +34,7 @@ def figures(args: argparse.Namespace) -> dict[str, object]:
     device = describe()
     space = read_config(args.supernet).space
     networks = plan(space, CONFIGURATIONS, np.random.default_rng(args.seed))
-    targets = all_targets(device, threads=1)
+    targets = default_targets(device, threads=1)
     queries = [
         Query(architecture=a, target=targets[k % len(targets)], workload=Workload())
         for k, a in enumerate(networks)

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks._report import finish
 from devices import describe
-from exporters import all_targets
+from exporters import default_targets
 from fleetfit import (
     Architecture,
     InputError,
@@ -97,7 +97,7 @@ def split(space: SearchSpace) -> tuple[list[Architecture], list[Architecture]]:
 def measure(architectures: list[Architecture], store: Path) -> list[Measurement]:
     """All networks on all targets, in one survey, so that both halves see the same machine."""
     device = describe()
-    targets = all_targets(device, threads=device.default_threads)
+    targets = default_targets(device, threads=device.default_threads)
     queries = [
         Query(architecture=a, target=t, workload=WORKLOAD) for t in targets for a in architectures
     ]

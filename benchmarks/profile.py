@@ -18,7 +18,7 @@ from rich.table import Table
 
 from benchmarks._report import finish
 from devices import describe
-from exporters import all_targets
+from exporters import default_targets
 from fleetfit import Measurement, Query, Workload
 from fleetfit.statistics import percentile
 from profiler import Store, SurveySettings, plan, survey
@@ -50,7 +50,7 @@ def surveyed(args: argparse.Namespace) -> tuple[list[Measurement], float]:
     device = describe()
     space = read_config(args.supernet).space
     networks = plan(space, args.networks, np.random.default_rng(args.seed))
-    targets = all_targets(device, threads=device.default_threads)
+    targets = default_targets(device, threads=device.default_threads)
     queries = [
         Query(architecture=a, target=t, workload=Workload()) for a in networks for t in targets
     ]

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from benchmarks._report import finish
 from devices import describe
-from exporters import all_targets
+from exporters import default_targets
 from fleetfit import (
     Budget,
     DeviceInfo,
@@ -105,7 +105,7 @@ def main() -> None:
     options = parser.parse_args()
     options.store.parent.mkdir(parents=True, exist_ok=True)
     device = describe()
-    targets = all_targets(device, threads=device.default_threads)
+    targets = default_targets(device, threads=device.default_threads)
     with Store(f"sqlite:///{options.store.resolve()}") as store:
         machine = Machine(device=device, targets=targets, store=store)
         supernet, qualities, key = load_qualities(options.supernet)

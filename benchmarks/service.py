@@ -35,6 +35,7 @@ from exporters import (
     runtime_of,
     write_bundle,
 )
+from exporters.text import TextEncoder
 from fleetfit import (
     Architecture,
     Embedding,
@@ -62,12 +63,13 @@ class Load:
     failed: int
     """Responses other than 200 with an answer, and broken connections."""
 
-    def figures(self) -> dict[str, float]:
-        """Median, 99th percentile, throughput, failures."""
-        p50, p99 = np.quantile(self.latencies_s, (0.5, 0.99))
+    def figures(self) -> dict[str, float | None]:
+        """Median, 99th percentile (None where all failed), throughput, failures."""
+        found = self.latencies_s
+        p50, p99 = np.quantile(found, (0.5, 0.99)).round(6).tolist() if found else (None, None)
         return {
-            "p50_s": round(float(p50), 6),
-            "p99_s": round(float(p99), 6),
+            "p50_s": p50,
+            "p99_s": p99,
             "requests_per_s": round(len(self.latencies_s) / self.seconds, 1),
             "requests": len(self.latencies_s),
             "failed": self.failed,
@@ -98,23 +100,29 @@ def made_bundle(path: Path, target: Target) -> Path:
     arch, workload = network(), Workload()
     weights = random_weights(arch)
     model = emit(arch, weights)
+    tokenizer = (ROOT / "supernet/default/tokenizer.json").read_text(encoding="utf-8")
+    encoder = TextEncoder(tokenizer, max_length=128)
+    calibration = [encoder.encode([text]) for text in texts()[:64]]
     with tempfile.TemporaryDirectory() as scratch:
         adapter = runtime_of(target)
-        session = adapter.load(adapter.build(model, target, workload, Path(scratch)))
+        artifact = adapter.build(model, target, workload, Path(scratch), calibration=calibration)
         reference = EncoderNetwork.of(arch, weights).eval().reference
-        parity = check_parity(session, reference, arch.embedding, target.precision)
-    manifest = Manifest(
-        architecture=arch,
-        device=describe(),
-        target=target,
-        workload=workload,
-        parity=parity,
-        max_length=128,
-        pooling="mean",
-        labels=tuple(f"label {i}" for i in range(LABELS)),
-    )
-    tokenizer = (ROOT / "supernet/default/tokenizer.json").read_text(encoding="utf-8")
-    write_bundle(path, manifest, model=model, tokenizer=tokenizer, weights=weights)
+        session = adapter.load(artifact)
+        parity = check_parity(
+            session, reference, arch.embedding, target.precision, texts=calibration
+        )
+        manifest = Manifest(
+            architecture=arch,
+            device=describe(),
+            target=target,
+            workload=workload,
+            parity=parity,
+            max_length=128,
+            session=session.properties,
+            pooling="mean",
+            labels=tuple(f"label {i}" for i in range(LABELS)),
+        )
+        write_bundle(path, manifest, model=artifact, tokenizer=tokenizer, weights=weights)
     return path
 
 
@@ -137,7 +145,7 @@ def client(port: int, asked: list[str], end_s: float, found: list[float | None])
             response = connection.getresponse()
             answers = json.loads(response.read())
             good = response.status == 200 and len(answers) == 1
-        except (OSError, http.client.HTTPException):
+        except (OSError, ValueError, http.client.HTTPException):  # ValueError: no JSON
             good = False
             connection.close()
         found.append(time.perf_counter() - start if good else None)
@@ -187,6 +195,11 @@ def target_of(name: str) -> Target:
     raise InputError(f"--target must be one of {', '.join(map(str, known))}, but got {name}.")
 
 
+def shown(seconds: float | None) -> str:
+    """For the table."""
+    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The example service under load.")
     parser.add_argument("--bundle", type=Path, help="of a classification of single texts")
@@ -208,7 +221,7 @@ def main() -> None:
     figures: dict[str, object] = {"target": target, "in_process_p50_s": round(alone_s, 6)}
     for load in loads:
         one = load.figures()
-        times = [f"{one[name] * 1000:.1f} ms" for name in ("p50_s", "p99_s")]
+        times = [shown(one[name]) for name in ("p50_s", "p99_s")]
         counts = [f"{one['requests_per_s']}", f"{one['requests']}", f"{one['failed']}"]
         table.add_row(str(load.clients), *times, *counts)
         figures[f"clients_{load.clients}"] = one

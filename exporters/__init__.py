@@ -11,7 +11,14 @@ from exporters.onnxruntime_cpu import plain_session
 from exporters.parity import LIMITS, Parity, check_parity, differences
 from exporters.questions import Answer
 from exporters.random_weights import random_weights
-from exporters.registry import RUNTIMES, all_targets, runtime, runtime_of
+from exporters.registry import (
+    RUNTIMES,
+    all_targets,
+    default_targets,
+    runtime,
+    runtime_of,
+    write_plain,
+)
 from exporters.runtime import Artifact, Inputs, Outputs, Runtime, Session
 from exporters.serialize import model_bytes
 
@@ -34,6 +41,7 @@ __all__ = [
     "all_targets",
     "artifact_of",
     "check_parity",
+    "default_targets",
     "differences",
     "emit",
     "length_law",
@@ -47,4 +55,5 @@ __all__ = [
     "runtime_of",
     "token_lengths",
     "write_bundle",
+    "write_plain",
 ]

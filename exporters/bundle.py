@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from exporters._file import artifact_of
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Manifest, read_manifest
 from exporters.questions import QuestionEncoder
 from exporters.registry import runtime_of
-from exporters.runtime import Artifact, Session, check_shapes, files_of
+from exporters.runtime import Artifact, Session, check_shapes
 from exporters.serialize import model_bytes
 from exporters.text import TextEncoder
 from fleetfit import InputError, Weights, check_weights, to_json, weight_shapes
@@ -65,8 +66,14 @@ def write_bundle(
 
 
 def _check_model(model: onnx.ModelProto | Artifact, manifest: Manifest) -> None:
+    target = manifest.target
     if not isinstance(model, Artifact):
-        check_shapes(model, manifest.target, manifest.workload)
+        check_shapes(model, target, manifest.workload)
+        if not runtime_of(target).takes_onnx(target):
+            raise InputError(
+                f"A bundle of {target} must be given what its runtime built, but got the emitted "
+                "model; build it first."
+            )
     elif (model.target, model.workload) != (manifest.target, manifest.workload):
         raise InputError(
             f"A bundle's model must be built for {manifest.target}, {manifest.workload}, but is "
@@ -87,13 +94,7 @@ def load_bundle(path: Path | str) -> LoadedBundle:
     encoder = TextEncoder(tokenizer, max_length=manifest.max_length)
     encoder.check(arch.embedding)
     model = directory / manifest.model
-    artifact = Artifact(
-        target=manifest.target,
-        workload=manifest.workload,
-        path=str(model),
-        file_bytes=sum(part.stat().st_size for part in files_of(model)),
-        sha256=manifest.files[manifest.model],
-    )
+    artifact = artifact_of(model, manifest.target, manifest.workload)
     session = runtime_of(manifest.target).load(artifact)
     _check_session(session, manifest)
     spans = arch.head.kind == "span"

@@ -75,14 +75,14 @@ class OpenVinoCpu(Runtime):
         return str(ov_library().__version__)
 
     def targets(self, device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
-        """See Runtime; bf16 and fp16 only where the processor multiplies them natively."""
+        """See Runtime; bf16 and fp16 where the processor multiplies them, int8 with NNCF."""
         if not self.available():
             return ()
         native: list[tuple[Precision, bool]] = [
             ("fp32", True),
             ("bf16", device.has_bf16),
             ("fp16", device.has_fp16),
-            ("int8", True),
+            ("int8", importlib.util.find_spec("nncf") is not None),
         ]
         return tuple(
             Target(runtime=self.name, precision=precision, threads=threads)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
+
+import onnx
 
 from exporters.onnxruntime_cpu import OnnxRuntimeCpu
 from exporters.onnxruntime_cuda import OnnxRuntimeCuda
 from exporters.openvino_cpu import OpenVinoCpu
 from exporters.runtime import Runtime
 from exporters.tensorrt_gpu import TensorRtGpu
-from fleetfit import DeviceInfo, InputError, Target
+from fleetfit import QUANTIZED, DeviceInfo, InputError, Target, Workload
 
-__all__ = ["RUNTIMES", "all_targets", "runtime", "runtime_of"]
+__all__ = ["RUNTIMES", "all_targets", "default_targets", "runtime", "runtime_of", "write_plain"]
 
 RUNTIMES: Final[dict[str, Runtime]] = {
     "onnxruntime": OnnxRuntimeCpu(),
@@ -38,3 +41,16 @@ def runtime_of(target: Target) -> Runtime:
 def all_targets(device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
     """What every installed runtime can run on the device; none where none is installed."""
     return tuple(t for r in RUNTIMES.values() for t in r.targets(device, threads=threads))
+
+
+def default_targets(device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
+    """``all_targets`` without those that are chosen by name alone (QUANTIZED)."""
+    return tuple(t for t in all_targets(device, threads=threads) if t.precision not in QUANTIZED)
+
+
+def write_plain(
+    model: onnx.ModelProto, target: Target, workload: Workload, directory: Path
+) -> Path:
+    """Write ``model`` as it was emitted, with the shapes of ``target``; raises as Runtime.build."""
+    fp32 = Target(runtime="onnxruntime", shapes=target.shapes)
+    return Path(runtime_of(fp32).build(model, fp32, workload, directory).path)

@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import onnx
-
-from exporters import Artifact, Inputs, Session, emit, make_inputs, random_weights, runtime_of
+from exporters import (
+    Artifact,
+    Inputs,
+    Session,
+    emit,
+    make_inputs,
+    random_weights,
+    runtime_of,
+    write_plain,
+)
 from fleetfit import Query, SurroundingsError, Target, digest, dumps, loads
 from fleetfit.files import read_text, write_text
 from profiler.outputs import checked_run
@@ -58,7 +65,7 @@ def built(query: Query, directory: Path, *, seed: int) -> Built:
         return dataclasses.replace(found, artifact=artifact)
     model = emit(query.architecture, random_weights(query.architecture, seed=seed), workload=fixed)
     if place != plain:
-        _plain(model, query, plain)
+        write_plain(model, target, workload, plain)
     # Random too: which values scales have does not change what a network costs.
     inputs = make_inputs(query.architecture.embedding, workload, seed=seed, count=_CALIBRATION)
     start = time.perf_counter()
@@ -67,12 +74,6 @@ def built(query: Query, directory: Path, *, seed: int) -> Built:
     found = Built(artifact=artifact, build_s=build_s, plain=str(plain / "model.onnx"))
     write_text(record, dumps(found), flush=False)
     return found
-
-
-def _plain(model: onnx.ModelProto, query: Query, directory: Path) -> None:
-    """The emitted file, as every runtime that takes ONNX writes it."""
-    target = Target(runtime="onnxruntime", shapes=query.target.shapes)
-    runtime_of(target).build(model, target, query.workload, directory)
 
 
 def load_timed(artifact: Artifact) -> Loaded:

@@ -5,8 +5,9 @@ times and sets aside visits that other processes or the hypervisor disturbed; su
 networks loaded between visits where memory allows, and waits for the reference. Verify 2 looks at
 the machine before and in every process, times the reference network beside the samples, adds
 processes until they agree, and takes memory from three children; verify 3, like survey 4, calls
-OpenVINO without wrapping inputs. Measurements of different versions are different jobs and never
-mix.
+OpenVINO without wrapping inputs. Survey 5 and verify 4 time another graph: queries, keys and values
+by one transposition, after the last attention only the token that the head reads. Measurements of
+different versions are different jobs and never mix.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class DisturbanceLimits:
 class SurveyProtocol:
     """Many configurations, quickly: the data that predictors learn from."""
 
-    version: int = 4
+    version: int = 5
     warmup_runs: int = 10
     """At least this many runs before any sample is kept,"""
     warmup_s: float = 0.1
@@ -111,7 +112,7 @@ class SurveyProtocol:
 class VerifyProtocol:
     """One configuration, carefully: what a budget is judged by."""
 
-    version: int = 3
+    version: int = 4
     processes: int = 3
     """Fresh processes; the spread between them is the noise."""
     most_processes: int = 5

@@ -66,7 +66,7 @@ class WorkerBench(Bench):
         """See Bench."""
         query = reference_query(target)
         request = self._request("reference", query, self._scratch / "reference", 0)
-        return from_json(float, self._ask(request))
+        return from_json(float, self._ask(request, target))
 
     def memory(self, query: Query, *, seed: int) -> MemoryUse:
         """See Bench; the survey child builds the artefact, another one loads it."""
@@ -105,8 +105,9 @@ class WorkerBench(Bench):
             keep_bytes=self._keep_bytes,
         )
 
-    def _ask(self, request: BuildRequest | SurveyRequest) -> Any:
-        target = request.query.target
+    def _ask(self, request: BuildRequest | SurveyRequest, target: Target | None = None) -> Any:
+        """Of the child of ``target``, the query's own where not given."""
+        target = target or request.query.target
         if target.id not in self._workers or self._workers[target.id].has_ended:
             self._workers[target.id] = Worker(self._module)
         timeout_s = self._protocol.request_timeout_s

@@ -29,7 +29,7 @@ def task_model_of(manifest: Manifest) -> TaskModel:
     kind = _kind_of(manifest)
     first = manifest.metric.name if manifest.metric else METRICS[kind][0]
     metrics = METRICS["span"] if kind == "span" else (first,)
-    kept = {k: v for k, v in manifest.provenance.items() if k.split()[0] not in _OF_EXPORT}
+    kept = {k: v for k, v in manifest.provenance.items() if k.partition(" ")[0] not in _OF_EXPORT}
     return TaskModel(
         architecture=manifest.architecture,
         kind=kind,

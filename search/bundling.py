@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 
@@ -20,6 +22,7 @@ from exporters import (
     emit,
     runtime_of,
     write_bundle,
+    write_plain,
 )
 from fleetfit import (
     Architecture,
@@ -38,6 +41,9 @@ from search.cost import Estimate
 from search.order import Order
 from search.texts import Texts
 from search.verify import measured_value, shown_value
+
+if TYPE_CHECKING:
+    from supernet.task_model import TaskModel
 
 __all__ = ["MeasureFile", "make_bundle"]
 
@@ -68,12 +74,12 @@ def make_bundle(
     from supernet.task_member import read_member
 
     model, weights = read_member(model_path, order.architecture)
+    model = _fitting(model, order)
     arch = model.architecture
     _check(arch, order)
     tokenizer = read_text(model_path / "tokenizer.json", "A tokenizer")
     texts = Texts.of(model, model_path / "tokenizer.json", order)
-    fixed = order.workload if order.target.shapes == "fixed" else None
-    graph = emit(arch, weights, workload=fixed)
+    graph = emit(arch, weights, workload=order.workload if order.fixed else None)
     query = Candidate(architecture=arch, target=order.target).query(order.workload)
     with tempfile.TemporaryDirectory() as scratch:
         progress(0, 0, f"building {order.target}")
@@ -121,6 +127,19 @@ def make_bundle(
         )
 
 
+def _fitting(model: TaskModel, order: Order) -> TaskModel:
+    """With texts cut where a fixed shape ends."""
+    if not order.fixed or model.max_length <= order.workload.seq_len:
+        return model
+    least = 5 if model.pairs else 3
+    if order.workload.seq_len < least:
+        raise InputError(
+            f"A fixed length must be at least the {least} tokens of one text, but got "
+            f"{order.workload.seq_len}; choose a longer --seq-len."
+        )
+    return dataclasses.replace(model, max_length=order.workload.seq_len)
+
+
 def _check(arch: Architecture, order: Order) -> None:
     """Refuse, before anything is measured, what could not be judged afterwards."""
     verified = order.architecture
@@ -155,8 +174,7 @@ class _Built:
         target, workload = query.target, query.workload
         adapter, plain = runtime_of(target), None
         if not adapter.takes_onnx(target):
-            fp32 = Target(runtime="onnxruntime", shapes=target.shapes)
-            plain = Path(runtime_of(fp32).build(graph, fp32, workload, scratch / "plain").path)
+            plain = write_plain(graph, target, workload, scratch / "plain")
         artifact = adapter.build(graph, target, workload, scratch, calibration=calibration)
         return cls(
             artifact=artifact,

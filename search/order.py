@@ -41,6 +41,11 @@ class Order:
     most_loss: float = 0.01
     """How far the task's first metric may fall from the same network's in fp32."""
 
+    @property
+    def fixed(self) -> bool:
+        """Whether the network takes the workload's shape alone."""
+        return self.target.shapes == "fixed"
+
     @classmethod
     def of(cls, record: VerifiedRecord) -> Order:
         """The order that a verification implies."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from exporters import Session
 from exporters.text import TextEncoder
-from fleetfit import InputError
+from fleetfit import InputError, Workload
 
 if TYPE_CHECKING:
     from supernet.spaces import TaskRecord
@@ -48,23 +48,39 @@ def score_session(
     *,
     progress: Progress = lambda done, total, note: None,
 ) -> dict[str, float]:
-    """Every metric of the model's task, in the session's own precision, one text at a time.
+    """Every metric of the model's task, in the session's own precision.
 
-    Texts and pairs go through the tokenisation that the bundle will have.
+    Texts and pairs go through the tokenisation that the bundle will have, in its groups.
     """
     encoded, logits = examples.encoded, []
-    for row in range(len(encoded)):
-        progress(row, len(encoded), "scoring the exported model")
-        values = session.run(examples.inputs(row, session.shape))["logits"][0]
-        logits.append(values[: len(encoded.ids[row])] if model.kind == "span" else values)
+    for rows in examples.groups(range(len(encoded))):
+        progress(rows[0], len(encoded), "scoring the exported model")
+        values = session.run(examples.inputs(rows))["logits"]
+        for row, found in zip(rows, values, strict=False):  # a fixed batch may be filled up
+            logits.append(found[: len(encoded.ids[row])] if model.kind == "span" else found)
     return examples.task.score(logits, encoded)
 
 
 class Examples:
-    """A labelled file as a model's task reads it, and as inputs of its exported network."""
+    """A labelled file as a model's task reads it, and as inputs of its exported network.
 
-    def __init__(self, model: TaskModel, tokenizer: Path, file: LabelledFile) -> None:
-        """Raises InputError for a file that is not of the model's task."""
+    Examples run in groups of the workload's batch, as a bundle runs texts: with scales of each run
+    (int8_dynamic) a row's answer depends on its group.
+    """
+
+    def __init__(
+        self,
+        model: TaskModel,
+        tokenizer: Path,
+        file: LabelledFile,
+        workload: Workload,
+        *,
+        fixed: bool = False,
+    ) -> None:
+        """``fixed``: every group is padded to the workload's batch and length.
+
+        Raises InputError for a file that is not of the model's task.
+        """
         from supernet.checkpoint import load_tokenizer
         from supernet.tasks import task_of
 
@@ -73,23 +89,27 @@ class Examples:
         text = tokenizer.read_text(encoding="utf-8")
         self._encoder = TextEncoder(text, max_length=model.max_length)
         self._spans = model.kind == "span"
+        self._batch, self._seq_len = workload.batch, workload.seq_len if fixed else None
 
-    def inputs(self, row: int, shape: tuple[int, int] | None) -> Inputs:
-        """One example as the bundle will tokenise it, repeated to a fixed batch."""
-        batch, seq_len = shape or (1, None)
+    def groups(self, rows: Sequence[int]) -> list[list[int]]:
+        """``rows`` in the groups that run at once."""
+        return [list(rows[i : i + self._batch]) for i in range(0, len(rows), self._batch)]
+
+    def inputs(self, rows: Sequence[int]) -> Inputs:
+        """One group as the bundle will tokenise it; a fixed batch is filled up with its last."""
+        missing = 0 if self._seq_len is None else self._batch - len(rows)
+        rows = [*rows, *[rows[-1]] * missing]
         if self._spans:
-            inputs = _row(self.encoded, row, seq_len)
-        else:
-            pairs, texts = self._data.pairs, self._data.texts
-            seconds = None if pairs is None else [pairs[row]]
-            inputs = self._encoder.encode([texts[row]], seconds, seq_len=seq_len)
-        return {name: np.repeat(value, batch, axis=0) for name, value in inputs.items()}
+            return _rows(self.encoded, rows, self._seq_len)
+        pairs, texts = self._data.pairs, self._data.texts
+        seconds = None if pairs is None else [pairs[row] for row in rows]
+        return self._encoder.encode([texts[row] for row in rows], seconds, seq_len=self._seq_len)
 
-    def spread(self, count: int, shape: tuple[int, int] | None) -> list[Inputs]:
-        """The inputs of at most ``count`` examples, spread evenly over the file."""
+    def spread(self, count: int) -> list[Inputs]:
+        """The inputs of at most ``count`` examples, spread evenly over the file, in groups."""
         total = len(self.encoded)
-        rows = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
-        return [self.inputs(int(row), shape) for row in rows]
+        rows = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)).tolist()
+        return [self.inputs(group) for group in self.groups(rows)]
 
 
 def read_examples(file: LabelledFile, model: TaskModel | TaskRecord) -> Any:
@@ -124,13 +144,12 @@ def read_examples(file: LabelledFile, model: TaskModel | TaskRecord) -> Any:
     return data
 
 
-def _row(encoded: Encoded, row: int, seq_len: int | None) -> Inputs:
-    batch = encoded.batch([row])
-    length = len(encoded.ids[row])
+def _rows(encoded: Encoded, rows: Sequence[int], seq_len: int | None) -> Inputs:
+    batch = encoded.batch(rows)
     named = {
         "input_ids": batch.input_ids,
         "attention_mask": batch.attention_mask,
         "token_type_ids": batch.token_type_ids,
     }
-    room = (0, 0 if seq_len is None else seq_len - length)
-    return {name: np.pad(value.numpy(), ((0, 0), room)) for name, value in named.items()}
+    room = 0 if seq_len is None else seq_len - batch.input_ids.shape[1]
+    return {name: np.pad(value.numpy(), ((0, 0), (0, room))) for name, value in named.items()}

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from fleetfit import Architecture, FeedForward, Precision, SelfAttention
+from fleetfit import QUANTIZED, Architecture, FeedForward, Precision, SelfAttention
 from search.cost import FloatArray
 
 __all__ = ["Features", "Surrogate"]
@@ -52,6 +52,7 @@ class Features:
             float((np.diff(widths) != 0).sum()) / self._layers,
             float(widths.min()) / self._scale[0],
             0.0 if precision == "fp32" else 1.0,
+            *(float(precision == other) for other in QUANTIZED),
         ]
         means = per_layer[:, :3].sum(axis=0) / len(arch.layers)
         return np.concatenate([per_layer.ravel(), means, rest])

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from exporters import Inputs, Session, TaskMetric
 from fleetfit import InputError
+from fleetfit.files import sha256_of
 from search.order import Order
-from search.scoring import Examples, score_session
+from search.scoring import Examples, LabelledFile, score_session
 
 if TYPE_CHECKING:
     from supernet.network import EncoderNetwork
@@ -37,24 +38,26 @@ class Texts:
     @classmethod
     def of(cls, model: TaskModel, tokenizer: Path, order: Order) -> Texts:
         """Read and tokenise; raises InputError for files that are not of the model's task."""
-        workload, test, given = order.workload, order.test, order.calibration
-        shape = (workload.batch, workload.seq_len) if order.target.shapes == "fixed" else None
-        if given is not None and test is not None and given.path.samefile(test.path):
-            raise InputError(
-                f"Calibration must have other texts than the test, but both are {given.path}; "
-                "give texts that were trained on."
-            )
-        scored = None if test is None else Examples(model, tokenizer, test)
-        seen = None if given is None else Examples(model, tokenizer, given)
-        samples = [] if seen is None else seen.spread(order.calibration_samples, shape)
+
+        def read(file: LabelledFile | None) -> Examples | None:
+            if file is None:
+                return None
+            return Examples(model, tokenizer, file, order.workload, fixed=order.fixed)
+
+        test, given = order.test, order.calibration
+        scored, seen = read(test), read(given)
+        if test is not None and given is not None:
+            _check_apart(test.path, given.path)
+        samples = [] if seen is None else seen.spread(order.calibration_samples)
         shown = scored or seen
         source = {}
-        if given is not None:
-            source["calibration"] = f"{len(samples)} examples of {given.path.name}"
+        if given is not None and seen is not None:
+            count = min(order.calibration_samples, len(seen.encoded))
+            source["calibration"] = f"{count} examples of {given.path.name}"
         return cls(
             model=model,
             calibration=samples,
-            compared=[] if shown is None else shown.spread(_COMPARED, shape),
+            compared=[] if shown is None else shown.spread(_COMPARED),
             test=scored,
             provenance=source,
         )
@@ -84,4 +87,13 @@ class Texts:
             source_value=order.source_accuracy,
             fp32_value=fp32,
             loss_limit=None if fp32 is None else order.most_loss,
+        )
+
+
+def _check_apart(test: Path, calibration: Path) -> None:
+    """Scales that were chosen on the test would flatter it."""
+    if sha256_of(test) == sha256_of(calibration):
+        raise InputError(
+            f"Calibration must have other texts than the test, but {calibration} holds those of "
+            f"{test}; give texts that were trained on."
         )

@@ -24,8 +24,9 @@ __all__ = ["computed_in"]
 def computed_in(precision: Precision, *, device: str = "cpu") -> Iterator[None]:
     """Forward passes within compute as a target of that precision does, without gradients to use.
 
-    bf16, fp16: autocast. int8, int8_dynamic: linear maps as ``exporters.quantize`` writes them,
-    each sequence of a batch being a run of its own. tf32: fp32, for processors have no TF32.
+    bf16, fp16: autocast. int8, int8_dynamic: linear maps as ``exporters.quantize`` writes them in
+    8 bits, each sequence of a batch being a run of its own (but word embeddings stay fp32, and a
+    masked-LM head's map to the words is rounded, which is not when exported). tf32: fp32.
     """
     match precision:
         case "fp32" | "tf32":

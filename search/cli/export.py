@@ -147,6 +147,10 @@ def export(
             budgets=_absolute(budgets_of(budget or [])),
         )
     _check_calibration(order.target, calibration)
+    if order.target.precision == "fp32" and max_loss is not None:
+        raise InputError(
+            f"--max-loss must come with another precision than fp32, but got {order.target}."
+        )
     order = dataclasses.replace(
         order,
         test=scored,
@@ -179,7 +183,9 @@ def _shown(made: Manifest, out: Path) -> dict[str, object]:
         mib(made.measured.memory_bytes),
         f"{made.parity.max_abs_diff:.1e} of {made.parity.limit:.1e}",
         shown_score(metric.name, metric.value) if metric else "-",
-        shown_score(metric.name, metric.fp32_value) if metric and metric.fp32_value else "-",
+        "-"
+        if metric is None or metric.fp32_value is None
+        else shown_score(metric.name, metric.fp32_value),
     )
     table(f"Exported and measured, {made.workload}", columns, [row])
     summary: dict[str, object] = {"bundle": str(out), "measured": to_json(made.measured)}

@@ -11,7 +11,6 @@ import typer
 from rich.markup import escape
 
 from fleetfit import (
-    QUANTIZED,
     Budget,
     DeviceInfo,
     Head,
@@ -159,17 +158,17 @@ def targets_of(
     names: list[str] | None, device: DeviceInfo, threads: int | None
 ) -> tuple[Target, ...]:
     """The targets of the options, each once; without names all that this machine can run."""
-    from exporters import all_targets
+    from exporters import default_targets
 
     count = threads or device.default_threads
     if not names:
-        found = all_targets(device, threads=count)
+        found = default_targets(device, threads=count)
         if not found:
             raise RuntimeMissing(
                 "A runtime must be installed, but none of onnxruntime, openvino and tensorrt is: "
                 "pip install onnxruntime."
             )
-        return tuple(t for t in found if t.precision not in QUANTIZED)
+        return found
     found = tuple(dict.fromkeys(_target(name, count) for name in names))
     for target in found:
         if target.provider == "cuda" and not device.gpus:

@@ -14,7 +14,6 @@ from fleetfit import (
     InfeasibleError,
     InputError,
     Measurement,
-    Target,
     dumps,
 )
 from fleetfit.files import write_text
@@ -206,15 +205,14 @@ def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
 
 def _plain(bundle: Path, manifest: Manifest, scratch: Path) -> Path | None:
     """The emitted fp32 file of a bundle that holds another; its weights are there."""
-    from exporters import emit, read_weights, runtime_of
+    from exporters import emit, read_weights, runtime_of, write_plain
 
     target, workload = manifest.target, manifest.workload
     if runtime_of(target).takes_onnx(target):
         return None
     fixed = workload if target.shapes == "fixed" else None
     model = emit(manifest.architecture, read_weights(bundle), workload=fixed)
-    fp32 = Target(runtime="onnxruntime", shapes=target.shapes)
-    return Path(runtime_of(fp32).build(model, fp32, workload, scratch).path)
+    return write_plain(model, target, workload, scratch)
 
 
 def _measured(found: Measurement) -> dict[str, object]:

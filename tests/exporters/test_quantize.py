@@ -143,3 +143,35 @@ def test_the_interface_stays(model: onnx.ModelProto) -> None:
     made = quantize_dynamic(model, bits=8)
     assert made.graph.input == model.graph.input
     assert made.graph.output == model.graph.output
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "static"])
+def test_onnxruntime_runs_integer_products(
+    model: onnx.ModelProto, inputs: list[Inputs], tmp_path: Path, kind: str
+) -> None:
+    """What its optimised graph holds: no product with float weights is left."""
+    import onnxruntime
+
+    ranges = activation_ranges(model, inputs)
+    made = (
+        quantize_dynamic(model, bits=8)
+        if kind == "dynamic"
+        else quantize_static(model, ranges, bits=8)
+    )
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(model_bytes(made), options, providers=["CPUExecutionProvider"])
+    graph = onnx.load(tmp_path / "optimised.onnx").graph
+    weights = {t.name for t in graph.initializer}
+    ops = [n.op_type for n in graph.node if any(i in weights for i in n.input)]
+    fused = {"DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
+    # The head's map of one row a text becomes a float Gemm where its weights are rounded.
+    heads = ops.count("Gemm")
+    assert sum(op in fused for op in ops) == len(linear_maps(model)) - heads
+    assert heads == (kind == "static")
+    assert "MatMul" not in ops
+
+
+def linear_maps(model: onnx.ModelProto) -> list[str]:
+    return [n.name for n in model.graph.node if n.op_type == "MatMul" and "weight" in n.input[1]]

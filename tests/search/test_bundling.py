@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from exporters import load_bundle
+from exporters import differences, load_bundle, read_weights
+from exporters.text import TextEncoder
 from fleetfit import (
     Budget,
     InfeasibleError,
@@ -21,6 +22,7 @@ from search.bundling import make_bundle
 from search.cli import main
 from search.order import Order
 from search.scoring import LabelledFile
+from supernet.network import EncoderNetwork
 from tests.search.cli_fakes import measured_by_fake
 
 
@@ -131,20 +133,45 @@ def test_an_int8_bundle_answers_as_its_session_did(
     assert made.parity.texts > 0
     loaded = load_bundle(tmp_path / "out")
     assert loaded.manifest == made
-    assert len(loaded.predict(["one text", "another one"])) == 2
     assert {f.path.name for f in files} == {made.model}
+    assert loaded.manifest.metric is None
+    texts = [line.rpartition(",")[0] for line in labelled.read_text().splitlines()[1:9]]
+    inputs = TextEncoder((tuned / "tokenizer.json").read_text(), max_length=16).encode(texts)
+    whole = EncoderNetwork.of(made.architecture, read_weights(tmp_path / "out")).reference(inputs)
+    diffs, scale = differences(whole, loaded.session.run(inputs), inputs)
+    assert 0 < diffs.max() < 0.3 * scale
 
 
 def test_int8_needs_texts_that_are_not_those_of_the_test(
     tuned: Path, labelled: Path, tmp_path: Path
 ) -> None:
-    asked = int8("onnxruntime", labelled, test=LabelledFile(path=labelled))
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(labelled.read_bytes())
+    asked = int8("onnxruntime", labelled, test=LabelledFile(path=copy))
     with pytest.raises(InputError, match="other texts than the test"):
         make_bundle(tuned, tmp_path / "out", order=asked, measure=measured_by_fake())
     bare = dataclasses.replace(asked, calibration=None)
     with pytest.raises(InputError, match="texts for calibration"):
         make_bundle(tuned, tmp_path / "out", order=bare, measure=measured_by_fake())
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_fixed_shape_cuts_texts_where_it_ends(
+    tuned: Path, labelled: Path, tmp_path: Path, batch: int
+) -> None:
+    asked = dataclasses.replace(
+        order(),
+        target=Target(runtime="onnxruntime", shapes="fixed"),
+        workload=Workload(batch=batch, seq_len=5),  # models are of 16 tokens, texts of 8
+        test=LabelledFile(path=labelled),
+    )
+    made = make_bundle(tuned, tmp_path / "out", order=asked, measure=measured_by_fake())
+    assert made.max_length == 5
+    assert len(load_bundle(tmp_path / "out").predict(["a b c d e f g h"] * 4)) == 4
+    short = dataclasses.replace(asked, workload=Workload(seq_len=1))
+    with pytest.raises(InputError, match="at least the 3 tokens of one text, but got 1"):
+        make_bundle(tuned, tmp_path / "none", order=short, measure=measured_by_fake())
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(1.0, True), (-0.5, False)])
@@ -182,6 +209,10 @@ def test_a_loss_of_the_metric_is_judged_beside_fp32(
         (("--target", "onnxruntime-fp32", "--calibration", "FILE"), "come with an int8 target"),
         (("--target", "onnxruntime-fp32", "--max-loss", "1%"), "--max-loss must come with --test"),
         (("--calibration-samples", "9"), "must come with --calibration"),
+        (
+            ("--target", "onnxruntime-fp32", "--test", "FILE", "--max-loss", "1%"),
+            "must come with another precision than fp32",
+        ),
     ],
 )
 def test_options_of_int8_are_checked_first(
