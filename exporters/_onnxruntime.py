@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, Final
 
 from exporters.input_rule import InputRule, wrong_inputs
@@ -32,6 +33,9 @@ _ERRORS: dict[str, type[FleetfitError]] = {
     "UnicodeDecodeError": InputError,
 }
 """Exception to ours while loading; one that is not here is the surroundings' too."""
+_MACHINE: Final = re.compile(r"CUDA|CUBLAS|CUDNN|provider option")
+"""In the words of an error: not the model is at fault, whatever its class."""
+_GRAPH_INFO_VERSION: Final = "1.24.1"
 
 
 def open_model(model: str | bytes, options: dict[str, Any]) -> OrtSession:
@@ -43,11 +47,19 @@ def open_model(model: str | bytes, options: dict[str, Any]) -> OrtSession:
     library, path = ort_library(), model if isinstance(model, str) else "the model"
     given = _session_options(library, options)
     try:
+        # Without fallback: it would put the processor in the place of a GPU that fails in a run.
         session = library.InferenceSession(
-            model, sess_options=given, providers=options["providers"], **_details(options)
+            model,
+            sess_options=given,
+            providers=options["providers"],
+            enable_fallback=0,
+            **_details(options),
         )
+        session.disable_fallback()  # for versions that take no notice of the option
     except Exception as exc:  # the vendor's classes share no base but Exception
         kind = _ERRORS.get(type(exc).__name__, SurroundingsError)
+        if _MACHINE.search(str(exc).replace(path, "")):
+            kind = SurroundingsError
         raise kind(f"ONNX Runtime must be able to load {path}, but says: {said(exc)}") from exc
     return OrtSession(session, path)
 
@@ -82,14 +94,19 @@ class OrtSession(Session):
         return tuple(self._session.get_providers())
 
     def ran_by(self, provider: str) -> frozenset[str]:
-        """Kinds of the nodes that a provider runs; none where the version cannot tell.
+        """Kinds of the nodes that a provider runs.
 
-        The entry ``session.record_ep_graph_assignment_info`` must be set.
+        The entry ``session.record_ep_graph_assignment_info`` must be set. Raises SurroundingsError
+        where ONNX Runtime does not tell.
         """
-        tell = getattr(self._session, "get_provider_graph_assignment_info", None)
-        parts = [] if tell is None else tell()
-        nodes = [n for part in parts if part.ep_name == provider for n in part.get_nodes()]
-        return frozenset(str(n.op_type) for n in nodes)
+        try:
+            parts = self._session.get_provider_graph_assignment_info()
+            nodes = [(part.ep_name, str(n.op_type)) for part in parts for n in part.get_nodes()]
+        except Exception as exc:  # AttributeError before that version, or the vendor's own
+            raise _untold(said(exc)) from exc
+        if not nodes:
+            raise _untold("nothing")
+        return frozenset(op for name, op in nodes if name == provider)
 
     @property
     def properties(self) -> dict[str, str]:
@@ -110,10 +127,31 @@ class OrtSession(Session):
         try:
             values = self._session.run(self._outputs, inputs)
         except Exception as exc:  # as in load
-            if "alloc" in str(exc).lower():
-                raise SurroundingsError("Memory must suffice to run the network.") from exc
-            raise wrong_inputs(inputs, exc) from exc
+            raise _failed(inputs, exc, self.providers[0]) from exc
         return dict(zip(self._outputs, values, strict=True))
+
+
+def _failed(inputs: Inputs, exc: Exception, provider: str) -> FleetfitError:
+    """The error for a run: the inputs' fault only where ONNX Runtime says so."""
+    if re.search("alloc|out of memory", str(exc), re.IGNORECASE):
+        shapes = sorted({str(list(values.shape)) for values in inputs.values()})
+        return SurroundingsError(
+            f"Memory must suffice to run the network on {', '.join(shapes)}, but ONNX Runtime "
+            f"says: {said(exc)}; free some, or take a smaller batch, length or network."
+        )
+    if type(exc).__name__ == "InvalidArgument" and not _MACHINE.search(str(exc)):
+        return wrong_inputs(inputs, exc)
+    return SurroundingsError(
+        f"{provider} must run the network, but ONNX Runtime says: {said(exc)}; look after the "
+        "device and its driver, or choose another target."
+    )
+
+
+def _untold(told: str) -> SurroundingsError:
+    return SurroundingsError(
+        "ONNX Runtime must tell which nodes a provider runs, but says: "
+        f"{told}; pip install 'onnxruntime-gpu>={_GRAPH_INFO_VERSION}'."
+    )
 
 
 def _details(options: dict[str, Any]) -> dict[str, Any]:

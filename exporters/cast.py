@@ -1,6 +1,8 @@
 """An emitted fp32 model with weights and activations in fp16 or bf16, cast here node by node.
 
-Inputs stay int64 and the output fp32. Norms sum in fp32 by their own definition (``stash_type``).
+Inputs stay int64 and the output fp32. Norms sum in fp32 by ONNX's definition (``stash_type``). ONNX
+Runtime keeps to it on a GPU in its strict mode alone, which its adapter sets; whether TensorRT does
+is not verified.
 What pools and scales embeddings stays fp32: its small constants would be 0 in fp16, and its sums of
 squares might not fit. Runtimes that take precision from the graph alone (TensorRT, strongly typed;
 ONNX Runtime on GPUs) so run it as it is written.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +25,7 @@ from exporters.runtime import (
     check_affinity,
     check_read_back,
     check_target,
+    said,
 )
 from fleetfit import (
     DeviceInfo,
@@ -49,8 +52,19 @@ _NEEDS: Final[dict[Precision, tuple[int, int]]] = {
     "bf16": (8, 0),
 }
 """Precision to the least compute capability that multiplies it fast."""
-_HEAVY: Final = frozenset({"Gelu", "Gemm", "LayerNormalization", "MatMul", "Softmax"})
-"""What must not run on the processor; shapes are computed there on purpose."""
+_SHAPE_WORK: Final = frozenset(
+    {
+        "Cast",
+        "Concat",
+        "MemcpyFromHost",
+        "MemcpyToHost",
+        "Shape",
+        "Size",
+        "Squeeze",
+        "Unsqueeze",
+    }
+)
+"""All that may run on the processor: a few whole numbers, which are needed there."""
 
 
 class OnnxRuntimeCuda(Runtime):
@@ -130,9 +144,8 @@ class OnnxRuntimeCuda(Runtime):
                 {
                     # Grows by what is asked for, so that memory is what the network needs.
                     "arena_extend_strategy": "kSameAsRequested",
-                    "cudnn_conv_algo_search": "HEURISTIC",
-                    "device_id": "0",
-                    "do_copy_in_default_stream": "1",
+                    # Else a norm that is fused with its residual sums in fp16.
+                    "enable_skip_layer_norm_strict_mode": "1",
                     "use_tf32": "1" if target.precision == "tf32" else "0",
                 }
             ],
@@ -145,14 +158,13 @@ class OnnxRuntimeCuda(Runtime):
         check_affinity(target)
         self.version()
         library = ort_library()
-        if hasattr(library, "preload_dlls"):  # of the wheels that carry CUDA and cuDNN
-            library.preload_dlls()
+        told = _preloaded(library)
         if _PROVIDER not in library.get_available_providers():
-            raise _not_started()
+            raise _not_started(told)
         options = self.options(target)
         inner = open_model(existing(artifact), options)
         if inner.providers[0] != _PROVIDER:  # it falls back to the processor without an error
-            raise _not_started()
+            raise _not_started(told)
         _check_nodes(inner, target)
         loaded = _CudaSession(inner)
         (details,) = options["provider_options"]
@@ -194,21 +206,36 @@ class _CudaSession(Session):
 def _check(target: Target) -> None:
     check_target("onnxruntime", tuple(_NEEDS), target, provider="cuda")
     if target.cuda_graph or target.compatible != "none":
-        raise InputError(f"CUDA graphs and engines belong to TensorRT, but got {target}.")
+        raise InputError(
+            f"CUDA graphs and engines belong to TensorRT, but got {target}; leave them out, or "
+            "choose a target of tensorrt."
+        )
 
 
 def _check_nodes(inner: OrtSession, target: Target) -> None:
-    heavy = sorted(inner.ran_by(_PROCESSOR) & _HEAVY)
-    if heavy:
+    others = sorted(inner.ran_by(_PROCESSOR) - _SHAPE_WORK)
+    if others:
         raise SurroundingsError(
-            f"{target} must run on the GPU, but ONNX Runtime runs {', '.join(heavy)} on the "
+            f"{target} must run on the GPU, but ONNX Runtime runs {', '.join(others)} on the "
             "processor; choose another precision or update onnxruntime-gpu."
         )
 
 
-def _not_started() -> SurroundingsError:
+def _preloaded(library: Any) -> str:
+    """Load the CUDA and cuDNN that wheels carry; the first line of what is printed about it."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):  # stdout is the verb's own
+        try:
+            library.preload_dlls()
+        except (AttributeError, RuntimeError) as exc:  # too old, or it finds no folder
+            print(exc)
+    return said(printed.getvalue().strip().partition("\n")[0])
+
+
+def _not_started(told: str) -> SurroundingsError:
+    says = f" and says: {told}" if told else ""
     return SurroundingsError(
-        "ONNX Runtime must start its CUDA provider for this target, but it does not; look after "
-        "the NVIDIA driver, CUDA and cuDNN (pip install 'fleetfit[cuda]') and the GPU, and after "
-        "a plain onnxruntime that is installed beside onnxruntime-gpu."
+        f"ONNX Runtime must start its CUDA provider for this target, but it does not{says}; look "
+        "after the NVIDIA driver, CUDA and cuDNN (pip install 'fleetfit[cuda]') and the GPU, and "
+        "after a plain onnxruntime that is installed beside onnxruntime-gpu."
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import json
 import os
 import signal
@@ -82,11 +83,17 @@ def _load_onnxruntime(path: str, options: dict[str, Any]) -> tuple[Any, Run]:
         given.add_session_config_entry(key, value)
     providers = options["providers"]
     more = {key: options[key] for key in ("provider_options",) if key in options}
-    if more and hasattr(library, "preload_dlls"):
-        library.preload_dlls()
-    session = library.InferenceSession(path, sess_options=given, providers=providers, **more)
+    printed = io.StringIO()
+    if more:  # of the wheels that carry CUDA and cuDNN
+        with contextlib.redirect_stdout(printed):
+            library.preload_dlls()
+    session = library.InferenceSession(
+        path, sess_options=given, providers=providers, enable_fallback=0, **more
+    )
+    session.disable_fallback()
     if more and session.get_providers()[0] != providers[0]:  # it falls back without an error
-        raise RuntimeError(f"{providers[0]} does not start here")
+        told = printed.getvalue().strip().partition("\n")[0]
+        raise RuntimeError(f"{providers[0]} does not start here; {told}".rstrip("; "))
     outputs = [o.name for o in session.get_outputs()]
     return session, lambda inputs: session.run(outputs, inputs)
 
@@ -156,7 +163,8 @@ class _Engine:
 
     def _make_room(self, inputs: dict[str, Any]) -> None:
         for name, values in inputs.items():
-            self._context.set_input_shape(name, values.shape)
+            if not self._context.set_input_shape(name, values.shape):
+                raise RuntimeError(f"TensorRT does not take {values.shape} for {name}")
             self._place(name, values.shape)
         for name in self._outputs:
             self._place(name, tuple(self._context.get_tensor_shape(name)))
@@ -170,7 +178,8 @@ class _Engine:
         here, there = int(_cuda("cudaMallocHost", size)), int(_cuda("cudaMalloc", size))
         block: Any = (ctypes.c_char * size).from_address(here)
         self._places[name] = there, here, np.ndarray(shape, dtype=dtype, buffer=block)
-        self._context.set_tensor_address(name, there)
+        if not self._context.set_tensor_address(name, there):
+            raise RuntimeError(f"TensorRT does not take memory for {name}")
 
 
 _COPY: Final = ("cudaMemcpyHostToDevice", "cudaMemcpyDeviceToHost")

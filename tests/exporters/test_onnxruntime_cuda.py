@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-import types
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,9 @@ import onnx
 import pytest
 
 import profiler.memory_child
-from exporters import Artifact, emit, make_inputs, random_weights
+from exporters import emit, make_inputs, random_weights
+from exporters._onnxruntime import open_model
+from exporters.onnxruntime_cpu import OnnxRuntimeCpu
 from exporters.onnxruntime_cuda import OnnxRuntimeCuda
 from fleetfit import (
     Architecture,
@@ -25,95 +25,13 @@ from fleetfit import (
     RuntimeMissing,
     SurroundingsError,
     Target,
-    Workload,
 )
-
-WORKLOAD = Workload(batch=2, seq_len=8)
-TARGET = Target(runtime="onnxruntime", provider="cuda")
-CUDA, PROCESSOR = "CUDAExecutionProvider", "CPUExecutionProvider"
-
-
-class FakeSession:
-    """One on the processor; ``falls_back`` as the real one does where CUDA does not start."""
-
-    def __init__(self, library: FakeOrt, inner: Any, given: dict[str, str]) -> None:
-        self._library, self._inner, self._given = library, inner, given
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def get_providers(self) -> list[str]:
-        return [PROCESSOR] if self._library.falls_back else [CUDA, PROCESSOR]
-
-    def get_provider_options(self) -> dict[str, dict[str, str]]:
-        defaults = {"gpu_external_alloc": "0", "gpu_mem_limit": "18446744073709551615"}
-        return {CUDA: defaults | self._given | self._library.changed, PROCESSOR: {}}
-
-    def get_provider_graph_assignment_info(self) -> list[Any]:
-        nodes = [types.SimpleNamespace(op_type=op) for op in self._library.on_processor]
-        return [
-            types.SimpleNamespace(ep_name=PROCESSOR, get_nodes=lambda: nodes),
-            types.SimpleNamespace(
-                ep_name=CUDA, get_nodes=lambda: [types.SimpleNamespace(op_type="MatMul")]
-            ),
-        ]
-
-
-class FakeOrt(types.ModuleType):
-    """The module."""
-
-    def __init__(self, inner: Any) -> None:
-        super().__init__("onnxruntime")
-        self._inner = inner
-        self.falls_back, self.preloaded = False, 0
-        self.available = [CUDA, PROCESSOR]
-        self.changed: dict[str, str] = {}
-        self.on_processor = ["Shape", "Slice"]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def get_available_providers(self) -> list[str]:
-        return self.available
-
-    def preload_dlls(self) -> None:
-        self.preloaded += 1
-
-    def InferenceSession(
-        self, model: Any, *, sess_options: Any, providers: Any, provider_options: Any
-    ) -> Any:
-        inner = self._inner.InferenceSession(model, sess_options, providers=[PROCESSOR])
-        if providers == [PROCESSOR]:
-            return inner
-        assert providers == [CUDA]
-        (given,) = provider_options
-        assert all(isinstance(v, str) for v in given.values())
-        return FakeSession(self, inner, given)
-
-
-@pytest.fixture
-def ort(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeOrt:
-    import onnxruntime
-
-    found = FakeOrt(onnxruntime)
-    found.__spec__ = ModuleSpec("onnxruntime", None, is_package=True)
-    (tmp_path / "wheel" / "capi").mkdir(parents=True)
-    (tmp_path / "wheel" / "capi" / "libonnxruntime_providers_cuda.so").write_text("")
-    places = found.__spec__.submodule_search_locations
-    assert places is not None
-    places.append(str(tmp_path / "wheel"))
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", found)
-    return found
+from tests.exporters.ort_fake import CUDA, PROCESSOR, TARGET, WORKLOAD, FakeOrt, built
 
 
 @pytest.fixture
 def model(mixed: Architecture) -> onnx.ModelProto:
     return emit(mixed, random_weights(mixed))
-
-
-def built(model: onnx.ModelProto, place: Path, precision: Precision = "fp32") -> Artifact:
-    target = dataclasses.replace(TARGET, precision=precision)
-    return OnnxRuntimeCuda().build(model, target, WORKLOAD, place)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])
@@ -126,7 +44,8 @@ def test_options_are_those_of_the_precision_and_read_back(
     assert found["precision"] == precision
     assert found["use_tf32"] == ("1" if precision == "tf32" else "0")
     assert found["arena_extend_strategy"] == "kSameAsRequested"
-    assert found["nodes_on_processor"] == "Shape,Slice"
+    assert found["enable_skip_layer_norm_strict_mode"] == "1"
+    assert found["nodes_on_processor"] == "Concat,Shape"
     assert "gpu_external_alloc" not in found
     assert ort.preloaded == 1
     (inputs,) = make_inputs(mixed.embedding, WORKLOAD, seed=0, count=1)
@@ -153,21 +72,56 @@ def test_it_never_runs_on_the_processor_instead(
         OnnxRuntimeCuda().load(artifact)
 
 
-def test_products_on_the_processor_are_refused(
-    ort: FakeOrt, model: onnx.ModelProto, tmp_path: Path
+@pytest.mark.parametrize(
+    "op",
+    ["Gelu", "MatMul", "FusedMatMul", "SkipLayerNormalization", "Attention", "Gather", "Add"],
+)
+def test_work_on_the_processor_is_refused(
+    ort: FakeOrt, model: onnx.ModelProto, tmp_path: Path, op: str
 ) -> None:
     artifact = built(model, tmp_path)
-    ort.on_processor = ["Shape", "MatMul", "Gelu"]
-    with pytest.raises(SurroundingsError, match="runs Gelu, MatMul on the processor"):
+    ort.on_processor = ["Shape", op, "Cast"]
+    with pytest.raises(SurroundingsError, match=f"runs {op} on the processor"):
         OnnxRuntimeCuda().load(artifact)
 
 
-def test_an_option_that_is_not_taken_is_an_error(
-    ort: FakeOrt, model: onnx.ModelProto, tmp_path: Path
+def refuse() -> list[Any]:
+    raise AttributeError("no attribute 'get_provider_graph_assignment_info'")
+
+
+@pytest.mark.parametrize(("untold", "said"), [(list, "says: nothing"), (refuse, "no attribute")])
+def test_a_version_that_does_not_tell_its_nodes_is_refused(
+    ort: FakeOrt, model: onnx.ModelProto, tmp_path: Path, untold: Any, said: str
 ) -> None:
     artifact = built(model, tmp_path)
-    ort.changed = {"use_tf32": "1"}
-    with pytest.raises(SurroundingsError, match="use_tf32=0, but the loaded network says 1"):
+    ort.untold = untold
+    wanted = rf"which nodes .*{said}.*pip install 'onnxruntime-gpu>=1\.24\.1'"
+    with pytest.raises(SurroundingsError, match=wanted):
+        OnnxRuntimeCuda().load(artifact)
+
+
+def test_the_installed_library_tells_its_nodes(model: onnx.ModelProto, tmp_path: Path) -> None:
+    options = OnnxRuntimeCpu().options(Target(runtime="onnxruntime"))
+    path = built(model, tmp_path).path
+    with pytest.raises(SurroundingsError, match="must tell which nodes"):
+        open_model(path, options).ran_by(PROCESSOR)
+    options["entries"]["session.record_ep_graph_assignment_info"] = "1"
+    session = open_model(path, options)
+    assert {"Gather", "MatMul"} <= session.ran_by(PROCESSOR)
+    assert session.ran_by(CUDA) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted", "found"),
+    [("use_tf32", "0", "1"), ("enable_skip_layer_norm_strict_mode", "1", "0")],
+)
+def test_an_option_that_is_not_taken_is_an_error(
+    ort: FakeOrt, model: onnx.ModelProto, tmp_path: Path, option: str, wanted: str, found: str
+) -> None:
+    artifact = built(model, tmp_path)
+    ort.changed = {option: found}
+    said = f"{option}={wanted}, but the loaded network says {found}"
+    with pytest.raises(SurroundingsError, match=said):
         OnnxRuntimeCuda().load(artifact)
 
 
