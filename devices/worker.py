@@ -26,6 +26,7 @@ __all__ = ["Worker"]
 _PASSED: Final = (
     "CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH",
     "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV",
+    "XDG_CACHE_HOME",
 )  # fmt: skip
 _SET: Final = {
     "ORT_DISABLE_TELEMETRY": "1",  # on by default in the official wheels since 1.29

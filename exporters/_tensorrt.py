@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from exporters.runtime import said
-from fleetfit import FleetfitError, RuntimeMissing, SurroundingsError
+from fleetfit import FleetfitError, InputError, RuntimeMissing, SurroundingsError
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -23,6 +23,10 @@ _INSTALL: Final = (
 _PROBE: Final = "import tensorrt; tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))"
 _PROBE_S: Final = 120.0
 T = TypeVar("T")
+_ADVICE: Final[dict[type[FleetfitError], str]] = {
+    InputError: "build it again, or choose another target",
+    SurroundingsError: "free memory of the GPU, look after its driver, or choose another target",
+}
 
 
 def require_tensorrt() -> None:
@@ -85,9 +89,9 @@ def asked(
         found = made()
     except Exception as exc:  # TypeError where a factory gave nothing, RuntimeError, MemoryError
         kept.add(str(exc))
-        raise kind(f"TensorRT must {what}, but says: {kept.last()}.") from exc
+        raise kind(f"TensorRT must {what}, but says: {kept.last()}; {_ADVICE[kind]}.") from exc
     if found is None or found is False:
-        raise kind(f"TensorRT must {what}, but says: {kept.last()}.")
+        raise kind(f"TensorRT must {what}, but says: {kept.last()}; {_ADVICE[kind]}.")
     return found
 
 

@@ -10,6 +10,7 @@ from exporters._tensorrt_layers import layer_counts
 from exporters._timing_cache import TimingCache
 from exporters.emit import INPUTS
 from exporters.engine_record import Profile
+from exporters.runtime import said
 from fleetfit import InputError, SurroundingsError
 
 if TYPE_CHECKING:
@@ -56,10 +57,11 @@ def build_plan(model: bytes, recipe: Recipe, cache: TimingCache) -> Plan:
     network = builder.create_network(network_flags())
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model):
-        told = [str(parser.get_error(i).desc()) for i in range(parser.num_errors)]
+        told = [said(parser.get_error(i).desc()) for i in range(parser.num_errors)]
         raise InputError(
-            f"TensorRT must be able to read the model, but says: {(told or [kept.last()])[0]}; "
-            "choose another target, or report the architecture."
+            "TensorRT must be able to read the model, but says: "
+            f"{(told or [kept.last()])[0].rstrip('.')}; choose another target, or report the "
+            "architecture."
         )
     config = _config(builder, recipe)
     _use(config, cache.read())
@@ -106,12 +108,16 @@ def _config(builder: trt.Builder, recipe: Recipe) -> trt.IBuilderConfig:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if recipe.profile.is_dynamic:
         shapes = builder.create_optimization_profile()
-        for name in INPUTS:
-            profile = recipe.profile
-            shapes.set_shape(name, profile.least, profile.usual, profile.most)
-        if config.add_optimization_profile(shapes) < 0:
+        try:
+            for name in INPUTS:
+                profile = recipe.profile
+                shapes.set_shape(name, profile.least, profile.usual, profile.most)
+            told = "does not" if config.add_optimization_profile(shapes) < 0 else ""
+        except (RuntimeError, ValueError) as exc:
+            told = f"says: {said(exc)}"
+        if told:
             raise SurroundingsError(
-                f"TensorRT must take the profile {recipe.profile}, but does not; report it."
+                f"TensorRT must take the profile {recipe.profile}, but {told}; report it."
             )
     return config
 
@@ -131,7 +137,9 @@ def _keep(config: trt.IBuilderConfig, cache: TimingCache) -> None:
         return
     if others is not None:
         mine.combine(others, False)  # refused by itself where versions or GPUs differ
-    cache.write(bytes(mine.serialize()))
+    data = mine.serialize()
+    if data is not None:
+        cache.write(bytes(data))
 
 
 def _seen(data: bytes, recipe: Recipe, logger: trt.ILogger, kept: Messages) -> Plan:
@@ -146,7 +154,17 @@ def _seen(data: bytes, recipe: Recipe, logger: trt.ILogger, kept: Messages) -> P
         kept,
         kind=SurroundingsError,
     )
-    inspector = engine.create_engine_inspector()
-    text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
     memory_bytes = int(engine.device_memory_size_v2)
-    return Plan(data=data, layers=layer_counts(text), device_memory_bytes=memory_bytes)
+    return Plan(data=data, layers=_layers(engine), device_memory_bytes=memory_bytes)
+
+
+def _layers(engine: trt.ICudaEngine) -> dict[str, int]:
+    """By kind and precision; none where TensorRT does not tell, for it is only a record."""
+    import tensorrt as trt
+
+    try:
+        inspector = engine.create_engine_inspector()
+        text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    except (AttributeError, RuntimeError, TypeError):  # no inspector, or no text
+        return {}
+    return layer_counts(text)

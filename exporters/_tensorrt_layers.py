@@ -21,26 +21,28 @@ _TYPES: Final = (
 """Ours, and TensorRT's words for it, which differ between versions."""
 
 
-def layer_counts(text: str) -> dict[str, int]:
+def layer_counts(text: object) -> dict[str, int]:
     """Kind and precision of the output to the number of layers, from the inspector's JSON.
 
-    A kind or type that is not told is ``other``. Nothing is ever raised: it is only a record.
+    A kind that is not told is ``other``. Nothing is ever raised, whatever ``text`` is: it is only a
+    record.
     """
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = json.loads(text) if isinstance(text, str | bytes) else None
+    except (ValueError, RecursionError):
         return {}
-    layers = found.get("Layers", []) if isinstance(found, dict) else []
-    counts = Counter(_named(layer) for layer in layers)
+    layers = found.get("Layers") if isinstance(found, dict) else None
+    counts = Counter(_named(layer) for layer in layers) if isinstance(layers, list) else {}
     return dict(sorted(counts.items()))
 
 
 def _named(layer: Any) -> str:
     if not isinstance(layer, dict):  # only names, where the engine was built without details
         return "other"
-    outputs = layer.get("Outputs") or [{}]
-    first = outputs[0] if isinstance(outputs[0], dict) else {}
-    told = str(first.get("Format/Datatype", first.get("Datatype", ""))).lower()
-    kind = str(layer.get("LayerType", "other")).lower() or "other"
+    outputs = layer.get("Outputs")
+    first = outputs[0] if isinstance(outputs, list) and outputs else {}
+    first = first if isinstance(first, dict) else {}
+    told = str(first.get("Format/Datatype") or first.get("Datatype")).lower()
+    kind = str(layer.get("LayerType") or "other").lower()
     precision = next((name for name, words in _TYPES if re.search(words, told)), "")
     return f"{kind} {precision}".strip()

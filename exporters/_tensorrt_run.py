@@ -49,10 +49,14 @@ class Engine:
         self.outputs = tuple(n for n, is_input in zip(names, given, strict=True) if not is_input)
 
     def dtype(self, name: str) -> Any:
-        """The numpy type of an input or output."""
+        """The numpy type of an input or output, TensorRT's own where numpy has none."""
         import tensorrt as trt
 
-        return trt.nptype(self._engine.get_tensor_dtype(name))
+        kind = self._engine.get_tensor_dtype(name)
+        try:
+            return trt.nptype(kind)
+        except TypeError:  # numpy has none, as for bf16
+            return kind
 
     def reshape(self, shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
         """Give every input the (batch, seq) ``shape``; the shapes of the outputs."""

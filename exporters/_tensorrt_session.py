@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from exporters._cuda import CudaGraph, Gpu, Pair, Stream, Timer
+from exporters._cuda import Gpu, chooser
+from exporters._cuda_queue import CudaGraph, Pair, Stream, Timer
 from exporters._tensorrt_run import Engine
 from exporters.engine_record import EngineRecord
 from exporters.input_rule import InputRule, wrong_inputs
@@ -30,17 +33,17 @@ class TensorRtSession(Session):
         """Of an engine that has been loaded; raises InputError where it was not emitted here."""
         self._engine, self._record, self._target, self._gpu = engine, record, target, gpu
         self._rule = InputRule.of(path, engine.inputs, record.sizes)
-        types = {name: engine.dtype(name) for name in (*engine.inputs, *engine.outputs)}
-        for name, found in types.items():
-            wanted = _INT if name in engine.inputs else _FLOAT
+        for name in (*engine.inputs, *engine.outputs):
+            found, wanted = engine.dtype(name), self._kind(name)
             if found != wanted:
                 raise InputError(
                     f"A model must take int64 and give float32, but {name} of {path} is {found}; "
                     "emit it with fleetfit."
                 )
-        self._stream, self._lock = Stream(), threading.Lock()
+        self._choose, self._lock = chooser(), threading.Lock()
+        self._stream = Stream()
         self._timer = Timer(self._stream)
-        self._buffers: dict[str, Pair] = {}
+        self._buffers = _Buffers(engine)
         self._filled: tuple[int, int] | None = None
         self._graph: CudaGraph | None = None
         self._device_s: float | None = None
@@ -63,7 +66,7 @@ class TensorRtSession(Session):
         return self._engine.properties | {
             PRECISION: record.precision,
             "compatible": record.compatible,
-            "cuda_graph": str(self._target.cuda_graph),
+            "cuda_graph": str(self._graph is not None),  # from the first run on, where asked for
             "tensorrt": record.tensorrt,
             "profile": str(record.profile),
             "gpu": gpu.name,
@@ -76,17 +79,17 @@ class TensorRtSession(Session):
     def run(self, inputs: Inputs) -> Outputs:
         self._rule.check(inputs)
         with self._lock:
+            self._choose()
             self._reshape(inputs)
             for name, values in inputs.items():
-                pair = self._buffers[name]
-                pair.host[:] = values
-                pair.to_device(self._stream)
+                self._buffers.arrays[name][:] = values
+                self._buffers.to_device(name, self._stream)
             self._enqueue()
             for name in self._engine.outputs:
-                self._buffers[name].to_host(self._stream)
+                self._buffers.to_host(name, self._stream)
             self._stream.wait()
             self._device_s = self._timer.seconds()
-            return {name: self._buffers[name].host.copy() for name in self._engine.outputs}
+            return {name: self._buffers.arrays[name].copy() for name in self._engine.outputs}
 
     def _enqueue(self) -> None:
         """The engine between two events; recorded as a graph after its first run."""
@@ -98,11 +101,10 @@ class TensorRtSession(Session):
             self._graph.launch()
         self._timer.stop()
         if self._target.cuda_graph and self._graph is None:
-            self._stream.wait()  # recording allows no work that is still on its way
             self._graph = CudaGraph(self._stream, lambda: self._engine.enqueue(handle))
 
     def _reshape(self, inputs: Inputs) -> None:
-        """Buffers of the shape of the inputs; kept until another shape comes."""
+        """Tell the engine the shape of the inputs, and make room for what is larger than before."""
         batch, seq = inputs["input_ids"].shape
         shape = (int(batch), int(seq))
         if shape == self._filled:
@@ -112,9 +114,44 @@ class TensorRtSession(Session):
             raise wrong_inputs(inputs, f"from {least} to {most}, which the engine was built for")
         self._filled, self._graph = None, None  # should something go wrong on the way
         shapes = dict.fromkeys(self._engine.inputs, shape) | self._engine.reshape(shape)
-        self._buffers = {}  # free before more is taken
         for name, sizes in shapes.items():
-            kind = _INT if name in self._engine.inputs else _FLOAT
-            self._buffers[name] = Pair(sizes, kind)
-            self._engine.bind(name, self._buffers[name].device)
+            self._buffers.fit(name, sizes, self._kind(name))
         self._filled = shape
+
+    def _kind(self, name: str) -> np.dtype[Any]:
+        return _INT if name in self._engine.inputs else _FLOAT
+
+
+class _Buffers:
+    """Memory of every input and output, by name; it grows and is never given back on the way."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pairs: dict[str, Pair] = {}
+        self._addresses: dict[str, int] = {}  # that the engine has been told
+        self.arrays: dict[str, npt.NDArray[Any]] = {}
+        """The host's part in the shape of the last ``fit``."""
+
+    def fit(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Room for an array; the engine is told where, unless it knows."""
+        size_bytes = math.prod(shape) * dtype.itemsize
+        had_bytes = self._pairs[name].size_bytes if name in self._pairs else 0
+        if had_bytes < size_bytes:
+            self.arrays.pop(name, None)
+            self._pairs.pop(name, None)  # free before more is taken
+            # At least twice as much, so that lengths that grow one by one do not allocate each.
+            self._pairs[name] = Pair(max(size_bytes, 2 * had_bytes))
+        pair = self._pairs[name]
+        self.arrays[name] = pair.array(shape, dtype)
+        if self._addresses.get(name) != pair.device:
+            self._addresses.pop(name, None)
+            self._engine.bind(name, pair.device)
+            self._addresses[name] = pair.device
+
+    def to_device(self, name: str, stream: Stream) -> None:
+        """Queue the copy."""
+        self._pairs[name].to_device(self.arrays[name].nbytes, stream)
+
+    def to_host(self, name: str, stream: Stream) -> None:
+        """Queue the copy."""
+        self._pairs[name].to_host(self.arrays[name].nbytes, stream)

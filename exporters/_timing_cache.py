@@ -1,13 +1,14 @@
 """Times of kernels that TensorRT has measured, kept for the next build on the same GPU.
 
-A cache fits one version of TensorRT and one GPU, so both are in the name of its file.
+A cache fits one version of TensorRT and one GPU, so both are in the name of its file. It lies only
+where nobody else writes, for TensorRT reads it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import tempfile
 from pathlib import Path
 
 from exporters._cuda import Gpu
@@ -21,27 +22,32 @@ class TimingCache:
     """One file; builds go on without it where it cannot be read or written."""
 
     def __init__(self, directory: Path | None, version: str, gpu: Gpu) -> None:
-        """``directory``: by default ``~/.cache/fleetfit``."""
+        """``directory``: by default ``fleetfit`` in XDG_CACHE_HOME or ``~/.cache``, else none."""
         place = directory or _folder()
         name = re.sub(r"[^A-Za-z0-9]+", "-", f"{gpu.name} sm{gpu.capability[0]}{gpu.capability[1]}")
-        self.path = place / f"tensorrt-{version}-{name.lower()}.timing"
+        file = f"tensorrt-{version}-{name.lower()}.timing"
+        self.path = None if place is None else place / file
 
     def read(self) -> bytes:
         """What is there; nothing where there is none."""
         try:
-            return self.path.read_bytes()
+            return b"" if self.path is None else self.path.read_bytes()
         except OSError:
             return b""
 
     def write(self, data: bytes) -> None:
         """Put it in the place of what was there, whole or not at all."""
-        with contextlib.suppress(SurroundingsError):
+        if self.path is None:
+            return
+        with contextlib.suppress(SurroundingsError, OSError):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_bytes(self.path, data, flush=False)
 
 
-def _folder() -> Path:
-    """Of the user; where there is no home, what is temporary."""
+def _folder() -> Path | None:
+    """Of the user; None where there is no home."""
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        return Path.home() / ".cache" / "fleetfit"
+        return (named if named.is_absolute() else Path.home() / ".cache") / "fleetfit"
     except RuntimeError:
-        return Path(tempfile.gettempdir()) / "fleetfit"
+        return None

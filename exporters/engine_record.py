@@ -7,16 +7,20 @@ of that is checked here first.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from exporters._cuda import Gpu
 from fleetfit import InputError, Precision, SurroundingsError, dumps, loads
+from fleetfit.codec import check_literals
 from fleetfit.files import read_text, write_text
 
 __all__ = ["EngineRecord", "Profile", "check_bytes", "check_place", "read_record", "write_record"]
 
+_LOADED_BY: Final = frozenset({(10, 10), (10, 11), (11, 11)})
+"""Major version that built a version-compatible engine, and one that loads it."""
 _AMPERE: Final = (8, 0)
 """What engines for other GPUs need at least (HardwareCompatibilityLevel.AMPERE_PLUS)."""
 
@@ -68,7 +72,19 @@ class EngineRecord:
     """Kind and precision to the number of layers, as in ``{"gemm fp16": 24}``."""
     file_bytes: int
     sha256: str
+    """Hexadecimal."""
     format_version: int = 1
+
+    def __post_init__(self) -> None:
+        """Known names, sizes from 1, a whole hash."""
+        check_literals(self)
+        sizes = (self.file_bytes, self.device_memory_bytes + 1, *self.layers.values())
+        if min(sizes) < 1 or not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise InputError(
+                "An engine's record must have a file of at least 1 byte, numbers of memory and "
+                "layers, and a SHA-256 of 64 digits, but got "
+                f"{self.file_bytes}, {self.device_memory_bytes}, {self.layers}, {self.sha256!r}."
+            )
 
 
 def record_path(engine: Path) -> Path:
@@ -138,9 +154,9 @@ def check_place(record: EngineRecord, version: str, gpu: Gpu) -> None:
 
 
 def _is_later(version: str, built: str) -> bool:
-    """Whether ``version`` is the same major version and not older, or the next major one."""
+    """Whether ``version`` is not older, and of a major version that is known to load it."""
     here, there = (_numbers(v) for v in (version, built))
-    return here >= there and here[0] - there[0] <= 1
+    return here >= there and (there[0], here[0]) in _LOADED_BY
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -175,7 +175,9 @@ def check_target(
             f"{', '.join(precisions)}, but got {target} on {target.provider}."
         )
     if provider == "cpu" and (target.cuda_graph or target.compatible != "none"):
-        raise InputError(f"CUDA graphs and engines belong to GPUs, but got them for {target}.")
+        raise InputError(
+            f"CUDA graphs and engines belong to GPUs, but got them for {target}; leave them out."
+        )
 
 
 def check_calibration(target: Target, calibration: Sequence[Inputs]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import onnx
 
-from exporters._cuda import first_gpu
+from exporters._cuda import first_gpu, use_first
 from exporters._file import artifact_of, existing
 from exporters._gpu import capability_of
 from exporters._tensorrt import started, trt_version
@@ -75,7 +75,7 @@ class TensorRtGpu(Runtime):
     """Strongly typed engines: fp32 with TF32 off or on, fp16, bf16, int8 from explicit Q/DQ."""
 
     def __init__(self, cache: Path | None = None) -> None:
-        """``cache``: directory of timing caches, by default ``~/.cache/fleetfit``."""
+        """``cache``: directory of timing caches; see TimingCache."""
         self._cache = cache
 
     @property
@@ -90,7 +90,7 @@ class TensorRtGpu(Runtime):
 
     def available(self) -> bool:
         """See Runtime; CUDA's bindings are part of it."""
-        return all(importlib.util.find_spec(name) is not None for name in ("tensorrt", "cuda"))
+        return _is_installed("tensorrt") and _is_installed("cuda.bindings")
 
     def version(self) -> str:
         """See Runtime."""
@@ -131,6 +131,7 @@ class TensorRtGpu(Runtime):
         version, gpu = self.version(), first_gpu()
         _check_gpu(target, gpu.capability)
         started()
+        use_first()
         metadata = {p.key: p.value for p in model.metadata_props}
         sizes = {name: metadata[name] for name in SIZES if name in metadata}
         profile = _profile(target, workload, sizes.get("max_positions"))
@@ -173,12 +174,13 @@ class TensorRtGpu(Runtime):
         check_affinity(target)
         path = existing(artifact)
         record = read_record(Path(path))
-        data = Path(path).read_bytes()
+        data = _bytes_of(path)
         check_bytes(data, record, Path(path))
         version, gpu = self.version(), first_gpu()
         check_place(record, version, gpu)
         if (record.tensorrt, record.driver) != (version, gpu.driver):
             started()  # else it is known to start: the engine was built so
+        use_first()
         options = self.options(target)
         engine = Engine(data, path, threads=target.threads, host_code=options["host_code"])
         loaded = TensorRtSession(engine, record, path, target=target, gpu=gpu)
@@ -192,10 +194,27 @@ def _wanted(target: Target) -> dict[str, str]:
     return {
         PRECISION: target.precision,
         "compatible": target.compatible,
-        "cuda_graph": str(target.cuda_graph),
         "hardware_compatibility_level": level,
         "max_threads": str(target.threads),
     }
+
+
+def _is_installed(name: str) -> bool:
+    """``cuda`` alone is a namespace that other packages are in, too."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False
+
+
+def _bytes_of(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as exc:
+        raise InputError(
+            f"An engine must be readable, but of {path} the system says: {exc.strerror or exc}; "
+            "copy or build it again."
+        ) from exc
 
 
 def _in_precision(
@@ -218,7 +237,7 @@ def _profile(target: Target, workload: Workload, longest: str | None) -> Profile
     if workload.seq_len > positions:
         raise InputError(
             f"A workload's length must be at most the {positions} positions of the network, but "
-            f"got {workload.seq_len}."
+            f"got {workload.seq_len}; take a shorter one."
         )
     most = (max(workload.batch, _LEAST_BATCH), positions)
     return Profile(least=(1, 1), usual=usual, most=most)
@@ -227,7 +246,10 @@ def _profile(target: Target, workload: Workload, longest: str | None) -> Profile
 def _check(target: Target) -> None:
     check_target("tensorrt", tuple(_NEEDS), target, provider="cuda")
     if target.spinning:
-        raise InputError("TensorRT's threads never spin, so a target must not ask for it.")
+        raise InputError(
+            f"A target of TensorRT must not spin, for its threads never do, but got {target}; "
+            "leave -spin out."
+        )
     if target.cuda_graph and target.shapes != "fixed":
         raise InputError(
             f"A CUDA graph must have fixed shapes, but {target} has dynamic ones; fix them."

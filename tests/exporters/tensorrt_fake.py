@@ -64,6 +64,8 @@ class FakeTensorRt(types.ModuleType):
         self.__spec__ = ModuleSpec("tensorrt", None)
         self.seen: dict[str, Any] = {}
         self.refuses: set[str] = set()
+        self.context: Context | None = None
+        """The last one."""
         major = int(version.split(".")[0])
         self.ILogger, self.Logger = ILogger, Logger
         old = ("FP16", "BF16", "INT8") if major == 10 else ()
@@ -84,10 +86,13 @@ class FakeTensorRt(types.ModuleType):
         self.cuda.install(patch)
 
     def nptype(self, kind: int) -> Any:
+        if kind == TensorProto.BFLOAT16:
+            raise TypeError("Could not resolve TensorRT datatype to an equivalent numpy datatype.")
         return helper.tensor_dtype_to_np_dtype(kind)
 
     def _made(self, name: str, logger: ILogger, kind: Any) -> Any:
         assert logger.ready
+        assert self.cuda.device == 0
         if name in self.refuses:
             logger.log(ILogger.ERROR, "CUDA initialization failure with error: 35")
             raise TypeError(f"pybind11::init(): factory function returned nullptr ({name})")
@@ -114,7 +119,7 @@ class Builder:
         return Config(self.trt)
 
     def create_optimization_profile(self) -> OptimizationProfile:
-        return OptimizationProfile()
+        return OptimizationProfile(self.trt)
 
     def build_serialized_network(self, network: Network, config: Config) -> bytes | None:
         self.trt.seen |= {
@@ -131,7 +136,9 @@ class Builder:
             return None
         assert config.cache is not None
         config.cache.data += b"+"
+        shapes = [profile.shapes["input_ids"] for profile in config.profiles]
         head = {
+            "profile": [shapes[0][0], shapes[0][2]] if shapes else None,
             "version": self.trt.__version__,
             "capability": self.trt.cuda.capability,
             "compatible": config.flags.get("VERSION_COMPATIBLE", False),
@@ -158,22 +165,26 @@ class Parser:
         return True
 
     def get_error(self, index: int) -> Any:
-        return types.SimpleNamespace(desc=lambda: "no ONNX at all")
+        return types.SimpleNamespace(desc=lambda: "no ONNX\nat all.")
 
 
 class OptimizationProfile:
-    def __init__(self) -> None:
+    def __init__(self, trt: FakeTensorRt) -> None:
+        self.trt = trt
         self.shapes: dict[str, Any] = {}
 
     def set_shape(self, name: str, least: Any, usual: Any, most: Any) -> None:
+        if "set_shape" in self.trt.refuses:
+            raise RuntimeError("Shape provided for\nmin is inconsistent")
         self.shapes[name] = (least, usual, most)
 
 
 class Cache:
     """Its bytes begin with the version; another one's are refused."""
 
-    def __init__(self, version: str, data: bytes) -> None:
-        self.version, self.data = version, data or f"{version}:".encode()
+    def __init__(self, trt: FakeTensorRt, data: bytes) -> None:
+        self.trt, self.version = trt, trt.__version__
+        self.data = data or f"{self.version}:".encode()
 
     @property
     def fits(self) -> bool:
@@ -186,8 +197,8 @@ class Cache:
             self.data += theirs
         return other.fits
 
-    def serialize(self) -> bytes:
-        return self.data
+    def serialize(self) -> bytes | None:
+        return None if "serialize" in self.trt.refuses else self.data
 
 
 class Config:
@@ -216,7 +227,7 @@ class Config:
         return len(self.profiles) - 1
 
     def create_timing_cache(self, data: bytes) -> Cache | None:
-        return None if data == b"damaged" else Cache(self.trt.__version__, data)
+        return None if data == b"damaged" else Cache(self.trt, data)
 
     def set_timing_cache(self, cache: Cache, ignore_mismatch: bool) -> bool:
         assert not ignore_mismatch
@@ -253,7 +264,7 @@ class Engine:
 
     def __init__(self, trt: FakeTensorRt, head: Any, model: Any, logger: ILogger) -> None:
         self.trt, self.model, self.logger = trt, model, logger
-        self.level = head["level"]
+        self.level, self.profile = head["level"], head["profile"]
         graph = model.graph
         self.io = {v.name: v for v in (*graph.input, *graph.output)}
         self.given = {v.name for v in graph.input}
@@ -278,9 +289,14 @@ class Engine:
         return [d.dim_value if d.HasField("dim_value") else -1 for d in dims]
 
     def create_execution_context(self) -> Context | None:
-        return None if "create_execution_context" in self.trt.refuses else Context(self)
+        if "create_execution_context" in self.trt.refuses:
+            return None
+        found = self.trt.context = Context(self)
+        return found
 
     def create_engine_inspector(self) -> Any:
+        if "create_engine_inspector" in self.trt.refuses:
+            return None
         outputs = {"Outputs": [{"Name": "x", "Format/Datatype": "Half"}]}
         layers = [{"LayerType": n.op_type, **outputs} for n in self.model.graph.node]
         return types.SimpleNamespace(
@@ -293,11 +309,18 @@ class Context:
         self.engine = engine
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
+        self.told = 0
+        """Addresses, so often."""
         self.run: Any = None
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        if "set_input_shape" in self.engine.trt.refuses:
+            return False
         self.shapes[name] = tuple(shape)
-        return "set_input_shape" not in self.engine.trt.refuses
+        if self.engine.profile is None:
+            return list(shape) == self.engine.get_tensor_shape(name)
+        least, most = self.engine.profile
+        return all(a <= b <= c for a, b, c in zip(least, shape, most, strict=True))
 
     def get_tensor_shape(self, name: str) -> list[int]:
         """As the model's named axes say."""
@@ -307,7 +330,10 @@ class Context:
         return [sizes[d.dim_param] if d.dim_param else d.dim_value for d in dims]
 
     def set_tensor_address(self, name: str, address: int) -> bool:
+        if "set_tensor_address" in self.engine.trt.refuses:
+            return False
         assert address in self.engine.trt.cuda.blocks
+        self.told += 1
         self.addresses[name] = address
         return True
 
@@ -316,18 +342,19 @@ class Context:
         if "execute_async_v3" in self.engine.trt.refuses:
             self.engine.logger.log(ILogger.ERROR, "illegal memory access")
             return False
-        self.engine.trt.cuda.enqueue(self._run)
+        shapes, addresses = dict(self.shapes), dict(self.addresses)
+        self.engine.trt.cuda.enqueue(lambda: self._run(shapes, addresses))
         return True
 
-    def _run(self) -> None:
+    def _run(self, shapes: dict[str, tuple[int, ...]], addresses: dict[str, int]) -> None:
         self.run = self.run or _runner(self.engine.model)
-        inputs = {n: self._array(n, s, np.int64).copy() for n, s in self.shapes.items()}
+        inputs = {n: self._array(addresses[n], s, np.int64).copy() for n, s in shapes.items()}
         for name, values in self.run(inputs).items():
-            self._array(name, values.shape, np.float32)[:] = values
+            self._array(addresses[name], values.shape, np.float32)[:] = values
 
-    def _array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    def _array(self, address: int, shape: tuple[int, ...], dtype: Any) -> Any:
         cuda, size = self.engine.trt.cuda, int(np.prod(shape)) * np.dtype(dtype).itemsize
-        block = cuda.block(self.addresses[name], size)
+        block = cuda.block(address, size)
         return np.frombuffer(block, dtype=dtype, count=int(np.prod(shape))).reshape(shape)
 
 
