@@ -18,17 +18,19 @@ __all__ = ["NvmlMeter", "gpu_meter"]
 _PERIOD_S = 0.1
 
 
-def gpu_meter(index: int = 0) -> GpuMeter:
-    """For the GPU at ``index`` in the order of the bus; one that gives None where NVML has none.
+def gpu_meter(bus: tuple[int, int, int] | None = None) -> GpuMeter:
+    """For the GPU at ``bus`` (see NvmlGpu.bus), by default the only one.
 
-    CUDA counts in that order where CUDA_DEVICE_ORDER is PCI_BUS_ID or there is one GPU.
+    One that gives None where NVML does not show that GPU, or several in its place: of a divided one
+    (MIG) it is not known which instance is meant.
     """
     stack = contextlib.ExitStack()
     found = stack.enter_context(opened_nvml()).gpus
-    if index >= len(found):
+    meant = [gpu for gpu in found if bus is None or gpu.bus == bus]
+    if len(meant) != 1:
         stack.close()
         return NoGpuMeter()
-    return NvmlMeter(found[index], opened=stack)
+    return NvmlMeter(meant[0], opened=stack)
 
 
 class NvmlMeter(GpuMeter):

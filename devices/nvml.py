@@ -61,6 +61,12 @@ class NvmlGpu:
         return None if found is None else (int(found[0]), int(found[1]))
 
     @property
+    def bus(self) -> tuple[int, int, int] | None:
+        """Domain, bus and device of the whole GPU (PCI)."""
+        found = self._ask(self._whole, "nvmlDeviceGetPciInfo")
+        return None if found is None else (int(found.domain), int(found.bus), int(found.device))
+
+    @property
     def memory_bytes(self) -> int | None:
         """All memory of the device."""
         found = self._ask(self._handle, "nvmlDeviceGetMemoryInfo")

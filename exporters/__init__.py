@@ -1,5 +1,6 @@
 """Weights -> ONNX -> runtime artefact -> bundle."""
 
+from exporters._cuda import cuda_bus
 from exporters._file import artifact_of
 from exporters.bundle import load_bundle, read_weights, write_bundle
 from exporters.emit import INPUTS, emit
@@ -41,6 +42,7 @@ __all__ = [
     "all_targets",
     "artifact_of",
     "check_parity",
+    "cuda_bus",
     "default_targets",
     "differences",
     "emit",

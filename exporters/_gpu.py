@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 
-from fleetfit import DeviceInfo
+from exporters._cuda import first_gpu
+from fleetfit import DeviceInfo, RuntimeMissing, SurroundingsError
 
 __all__ = ["capability_of"]
 
 
 def capability_of(device: DeviceInfo) -> tuple[int, int] | None:
-    """CUDA's compute capability of the first GPU; None without one."""
-    for gpu in device.gpus[:1]:
-        found = re.search(r"compute capability (\d+)\.(\d+)", gpu)
-        if found:
-            return int(found[1]), int(found[2])
-    return None
+    """CUDA's compute capability of the GPU that is used; None without one, or where not known.
+
+    Where GPUs differ, CUDA is asked which one that is.
+    """
+    told = [re.search(r"compute capability (\d+)\.(\d+)", gpu) for gpu in device.gpus]
+    found = {(int(one[1]), int(one[2])) if one else None for one in told}
+    if len(found) < 2:
+        return next(iter(found), None)
+    try:
+        return first_gpu().capability
+    except (RuntimeMissing, SurroundingsError):
+        return None

@@ -6,6 +6,7 @@ import dataclasses
 import time
 
 from devices import GpuMeter, NoGpuMeter, WindowMeter, gpu_meter
+from exporters import cuda_bus
 from fleetfit import GpuUse, Target, Window
 from fleetfit.statistics import percentile
 from profiler.protocol import VerifyProtocol
@@ -18,7 +19,7 @@ _REFERENCE_RUNS = 5
 
 def meter_of(target: Target) -> GpuMeter:
     """The meter of the GPU that ``target`` runs on; make it before the GPU is first used."""
-    return NoGpuMeter() if target.provider == "cpu" else gpu_meter()
+    return NoGpuMeter() if target.provider == "cpu" else gpu_meter(cuda_bus())
 
 
 class Beside:

@@ -62,6 +62,8 @@ class FakeGpu:
     processes: list[tuple[int, int | None]] = dataclasses.field(default_factory=list)
     instances: list[FakeGpu | None] | None = None
     lost: bool = False
+    bus: tuple[int, int, int] = (0, 0x17, 0)
+    """Domain, bus and device."""
     refuses: Mapping[str, type[Exception]] = dataclasses.field(default_factory=dict)
     """By the name of the function."""
 
@@ -135,6 +137,9 @@ class FakeNvml(types.ModuleType):
         calls: dict[str, Callable[..., Any]] = {
             "nvmlDeviceGetName": lambda handle: handle.name,
             "nvmlDeviceGetCudaComputeCapability": lambda handle: (9, 0),
+            "nvmlDeviceGetPciInfo": lambda handle: types.SimpleNamespace(
+                domain=handle.bus[0], bus=handle.bus[1], device=handle.bus[2]
+            ),
             "nvmlDeviceGetMemoryInfo": memory,
             "nvmlDeviceGetDefaultApplicationsClock": sm(lambda gpu: gpu.default_mhz),
             "nvmlDeviceGetMaxClockInfo": sm(lambda gpu: gpu.max_mhz),

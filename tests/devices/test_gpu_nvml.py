@@ -105,7 +105,26 @@ def test_a_gpu_that_is_lost_on_the_way(gpu: FakeGpu) -> None:
 
 
 def test_without_such_a_gpu_there_is_none(gpu: FakeGpu) -> None:
-    assert isinstance(gpu_meter(1), NoGpuMeter)
+    assert isinstance(gpu_meter((0, 0x65, 0)), NoGpuMeter)
+
+
+def test_of_several_gpus_the_one_at_the_bus_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = FakeGpu(name="NVIDIA L4", bus=(0, 0x65, 0)), FakeGpu(name="NVIDIA H200")
+    nvml = FakeNvml(*gpus)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    meter = gpu_meter((0, 0x17, 0))
+    meter.start()
+    use = meter.stop(1)
+    assert use is not None
+    assert use.name == "NVIDIA H200"
+    assert isinstance(gpu_meter(), NoGpuMeter)  # which one is not known
+    assert nvml.opened == 0
+
+
+def test_of_several_instances_none_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = FakeGpu(instances=[FakeGpu(), FakeGpu()])
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(whole))
+    assert isinstance(gpu_meter((0, 0x17, 0)), NoGpuMeter)
 
 
 def test_without_a_driver_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,8 @@ from tests.devices.nvml_fake import (
 
 SOURCE = Path(__file__).parents[2] / "devices" / "nvml.py"
 VALUES = (
-    "capability", "memory_bytes", "used_bytes", "default_sm_clock_hz", "sm_clock_hz", "power_w",
-    "temperature_c", "energy_j", "persistent", "processes",
+    "bus", "capability", "memory_bytes", "used_bytes", "default_sm_clock_hz", "sm_clock_hz",
+    "power_w", "temperature_c", "energy_j", "persistent", "processes",
 )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_a_gpu_in_our_units(monkeypatch: pytest.MonkeyPatch) -> None:
     with opened_nvml() as nvml:
         (gpu,) = nvml.gpus
         assert (nvml.driver, nvml.why_none) == ("590.48.01", "")
-        assert (gpu.name, gpu.capability) == ("NVIDIA H200", (9, 0))
+        assert (gpu.name, gpu.capability, gpu.bus) == ("NVIDIA H200", (9, 0), (0, 0x17, 0))
         assert (gpu.memory_bytes, gpu.used_bytes) == (140 * 2**30, 2**30)
         assert (gpu.sm_clock_hz, gpu.default_sm_clock_hz) == (1.98e9, 1.98e9)
         assert (gpu.energy_j, gpu.power_w, gpu.temperature_c) == (2.5, 350.5, 40.0)
@@ -175,6 +175,7 @@ def test_instances_stand_for_a_divided_gpu(monkeypatch: pytest.MonkeyPatch) -> N
     with opened_nvml() as nvml:
         (gpu,) = nvml.gpus
         assert (gpu.name, gpu.memory_bytes) == (one.name, 18 * 2**30)
+        assert gpu.bus == (0, 0x17, 0)
         assert gpu.sm_clock_hz == 1.234e9
         assert (gpu.power_w, gpu.energy_j) == (None, None)
 

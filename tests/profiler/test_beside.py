@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from devices import FakeGpuMeter, NoGpuMeter
@@ -9,6 +11,7 @@ from fleetfit import GpuUse, Target
 from profiler import VerifyProtocol
 from profiler.beside import Beside, meter_of
 from profiler.timing import TimingLoop
+from tests.devices.nvml_fake import FakeGpu, FakeNvml
 
 PROTOCOL = VerifyProtocol(reference_s=0.001, refresh_runs=2, energy_s=0.001)
 
@@ -45,12 +48,22 @@ def test_a_processor_has_no_gpu_to_watch() -> None:
     assert isinstance(meter_of(Target(runtime="onnxruntime")), NoGpuMeter)
 
 
+def test_the_gpu_that_cuda_counts_first_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = FakeGpu(name="NVIDIA L4", bus=(0, 1, 0)), FakeGpu(name="NVIDIA H200", bus=(0, 2, 0))
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(*gpus))
+    monkeypatch.setattr("profiler.beside.cuda_bus", lambda: (0, 2, 0))
+    meter = meter_of(Target(runtime="onnxruntime", provider="cuda"))
+    meter.start()
+    found = meter.stop(1)
+    assert found is not None
+    assert found.name == "NVIDIA H200"
+
+
 @pytest.mark.gpu
 def test_the_real_gpu_is_watched() -> None:
-    from devices import gpu_meter
-
+    target = Target(runtime="onnxruntime", provider="cuda")
     seen: list[str] = []
-    beside = Beside(loop(seen, "ours"), loop(seen, "reference"), PROTOCOL, gpu=gpu_meter())
-    found = beside.end(gpu_meter())
+    beside = Beside(loop(seen, "ours"), loop(seen, "reference"), PROTOCOL, gpu=meter_of(target))
+    found = beside.end(meter_of(target))
     assert found is not None
     assert found.name
