@@ -81,14 +81,22 @@ def _check_model(model: onnx.ModelProto | Artifact, manifest: Manifest) -> None:
         )
 
 
-def load_bundle(path: Path | str) -> LoadedBundle:
+def load_bundle(path: Path | str, *, host_code: bool = False) -> LoadedBundle:
     """Verify every file of a bundle and load it under its own session options.
 
     A changed, missing or extra file is an InputError with its name, like a path that leaves the
     directory and a newer format; RuntimeMissing and SurroundingsError as in Runtime.load.
+    ``host_code``: whether a version-compatible engine may run the program that it holds, which no
+    hash makes safe: only for bundles of your own.
     """
     directory = Path(path)
     manifest = _verified(directory)
+    if manifest.target.compatible == "version" and not host_code:
+        raise InputError(
+            f"A bundle of {manifest.target} must be trusted, for its engine holds a program that "
+            "runs on the processor, but nobody has said so; if it is yours, load it by "
+            "load_bundle(path, host_code=True), else export it here."
+        )
     arch = manifest.architecture
     tokenizer = read_text(directory / "tokenizer.json", "A bundle's tokenizer")
     encoder = TextEncoder(tokenizer, max_length=manifest.max_length)
