@@ -35,7 +35,13 @@ def runtime(name: str) -> Runtime:
 def runtime_of(target: Target) -> Runtime:
     """The runtime that builds and loads for ``target``; raises InputError where none does."""
     both = f"{target.runtime}-{target.provider}"
-    return runtime(both if both in RUNTIMES else target.runtime)
+    found = runtime(both if both in RUNTIMES else target.runtime)
+    if found.provider != target.provider:
+        raise InputError(
+            f"A target of {target.runtime} must run on {found.provider}, but got {target} on "
+            f"{target.provider}; choose another runtime or provider."
+        )
+    return found
 
 
 def all_targets(device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:

@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 Compatible = Literal["none", "version", "hardware"]
+_NAME = r"(.*?)(-fixed)?(-spin)?(-version|-hardware)?(-graph)?"
 _INSTALL = {
     "onnxruntime-cuda": "pip uninstall onnxruntime, then pip install 'fleetfit[cuda]'",
     "tensorrt": "pip install 'fleetfit[tensorrt]' --extra-index-url https://pypi.nvidia.com",
@@ -62,7 +63,9 @@ Targets = Annotated[
     list[str] | None,
     typer.Option(
         "--target",
-        help="RUNTIME-PRECISION, as in openvino-bf16, with -fixed for fixed shapes; repeat it. "
+        help="RUNTIME-PRECISION, as in openvino-bf16, with -fixed for fixed shapes, -spin for "
+        "threads that spin (onnxruntime), -version or -hardware for engines that also load in "
+        "newer versions or on other GPUs, -graph for a CUDA graph (tensorrt); repeat it. "
         "Default: all this machine has but int8 and int8_dynamic, which are chosen by name.",
     ),
 ]
@@ -182,9 +185,9 @@ def targets_of(
 def _target(name: str, threads: int) -> Target:
     from exporters import runtime
 
-    written = re.fullmatch(r"(.*?)(-fixed)?(-version|-hardware)?(-graph)?", name, re.DOTALL)
+    written = re.fullmatch(_NAME, name, re.DOTALL)
     assert written is not None
-    start, fixed, compatible, graph = written.groups(default="")
+    start, fixed, spin, compatible, graph = written.groups(default="")
     plain = re.sub(rf"-{threads}t$", "", start)  # as tables print it
     runtime_name, _, precision = plain.rpartition("-")
     adapter = runtime(runtime_name or precision)
@@ -194,6 +197,7 @@ def _target(name: str, threads: int) -> Target:
             f"A target must read RUNTIME-PRECISION with {known}, as in openvino-bf16, but got "
             f"{name!r}; threads are set by --threads."
         )
+    _check_suffixes(name, adapter.name, spin=spin, engine=compatible + graph, fixed=fixed)
     if not adapter.available():
         raise RuntimeMissing(
             f"{runtime_name} must be installed for the target {name}, but it is not: "
@@ -204,7 +208,19 @@ def _target(name: str, threads: int) -> Target:
         provider=adapter.provider,
         precision=cast(Precision, precision),
         threads=threads,
+        spinning=bool(spin),
         shapes="fixed" if fixed else "dynamic",
         compatible=cast(Compatible, compatible[1:] or "none"),
         cuda_graph=bool(graph),
     )
+
+
+def _check_suffixes(name: str, runtime_name: str, *, spin: str, engine: str, fixed: str) -> None:
+    """InputError for what a runtime does not have; ``engine``: suffixes of engines alone."""
+    for found, owner in ((spin, "onnxruntime"), (engine, "tensorrt")):
+        if found and runtime_name != owner:
+            raise InputError(
+                f"{found} must come with a target of {owner}, but got {name!r}; leave it out."
+            )
+    if engine.endswith("-graph") and not fixed:
+        raise InputError(f"-graph must come with -fixed, but got {name!r}; add it.")

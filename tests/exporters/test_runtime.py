@@ -26,6 +26,7 @@ from exporters import (
     plain_session,
     random_weights,
     runtime,
+    runtime_of,
 )
 from exporters.emit import SIZES
 from exporters.fake import FakeRuntime
@@ -35,6 +36,7 @@ from fleetfit import (
     Architecture,
     DeviceInfo,
     InputError,
+    Provider,
     RuntimeMissing,
     RuntimeName,
     SurroundingsError,
@@ -478,6 +480,17 @@ def test_a_missing_library_is_one_sentence(
 def test_an_unknown_runtime_is_refused() -> None:
     with pytest.raises(InputError, match="onnxruntime, openvino, onnxruntime-cuda, tensorrt"):
         runtime("tvm")
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "other"),
+    [("openvino", "cuda", "cpu"), ("tensorrt", "cpu", "cuda")],
+)
+def test_a_provider_that_a_runtime_does_not_have_is_refused(
+    name: RuntimeName, provider: Provider, other: str
+) -> None:
+    with pytest.raises(InputError, match=f"{name} must run on {other}, but got .* on {provider}"):
+        runtime_of(Target(runtime=name, provider=provider))
 
 
 def test_an_artifact_needs_a_file_and_a_hash() -> None:

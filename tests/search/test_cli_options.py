@@ -9,7 +9,7 @@ import pytest
 
 from devices import describe
 from exporters import RUNTIMES
-from fleetfit import RuntimeMissing, SurroundingsError, Target
+from fleetfit import InputError, RuntimeMissing, SurroundingsError, Target
 from search.cli.options import targets_of
 
 
@@ -78,3 +78,27 @@ def test_targets_for_gpus_are_written_as_tables_print_them(
     able = dataclasses.replace(describe(), gpus=("NVIDIA L4, compute capability 8.9",))
     target = Target(runtime="tensorrt", provider="cuda", precision="fp16", threads=2, **options)
     assert targets_of([str(target)], able, 2) == (target,)
+
+
+@pytest.mark.parametrize("shapes", ["dynamic", "fixed"])
+def test_spinning_is_written_as_tables_print_it(shapes: Any) -> None:
+    target = Target(runtime="onnxruntime", threads=2, spinning=True, shapes=shapes)
+    assert targets_of([str(target)], describe(), 2) == (target,)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("onnxruntime-fp32-graph", "-graph must come with a target of tensorrt"),
+        ("onnxruntime-fp32-fixed-version", "-version must come with a target of tensorrt"),
+        ("openvino-fp32-hardware-graph", "-hardware-graph must come with a target of tensorrt"),
+        ("onnxruntime-cuda-fp16-version", "-version must come with a target of tensorrt"),
+        ("openvino-fp32-spin", "-spin must come with a target of onnxruntime"),
+        ("tensorrt-fp16-spin", "-spin must come with a target of onnxruntime"),
+        ("tensorrt-fp16-graph", "-graph must come with -fixed"),
+        ("tensorrt-fp16-hardware-graph", "-graph must come with -fixed"),
+    ],
+)
+def test_suffixes_of_other_runtimes_are_refused(name: str, said: str) -> None:
+    with pytest.raises(InputError, match=rf"^{said}, but got '{name}'"):
+        targets_of([name], describe(), 2)
