@@ -33,9 +33,6 @@ __all__ = ["checked_run", "expected_outputs", "plain_run_s"]
 
 _INPUT: Final = "input:"
 _SECONDS: Final = "seconds:"
-_SLACK: Final = {"int8": 3.0}
-"""Times the limit: scales from texts fit random words less well, and an export has been compared on
-texts before. A network that computes something else is off by its whole magnitude."""
 
 
 def expected_outputs(
@@ -86,7 +83,7 @@ def checked_run(session: Session, expected: Path, target: Target) -> float:
         raise SurroundingsError(
             f"{target} must compute the ONNX graph, but: {exc} Leave this target out."
         ) from exc
-    limit = _SLACK.get(target.precision, 1.0) * LIMITS[target.precision](scale)
+    limit = LIMITS[target.precision](scale)
     if not diffs.max() <= limit:
         raise SurroundingsError(
             f"The outputs of {target} must agree with the plain ONNX graph to {limit:.2g}, but "
