@@ -23,7 +23,20 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-__all__ = ["Report", "mib", "ms", "percent", "progress", "result", "say", "shown_score", "table"]
+from fleetfit import Measurement
+
+__all__ = [
+    "Report",
+    "mib",
+    "ms",
+    "percent",
+    "progress",
+    "result",
+    "say",
+    "shown_score",
+    "shown_status",
+    "table",
+]
 
 Report = Callable[[int, int, str], None]
 
@@ -123,6 +136,11 @@ def mib(count: float | None) -> str:
 def percent(share: float | None) -> str:
     """Percent."""
     return "-" if share is None else f"{share:.1%}"
+
+
+def shown_status(found: Measurement) -> str:
+    """Whether something disturbed a measurement, and what."""
+    return f"{found.status}: {', '.join(found.flags)}" if found.flags else found.status
 
 
 def shown_score(metric: str, value: float | None) -> str:

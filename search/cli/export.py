@@ -11,7 +11,7 @@ import typer
 
 from fleetfit import Architecture, Budget, InputError, Measurement, Target, Workload, to_json
 from fleetfit.files import check_new
-from search.cli.console import mib, ms, progress, result, shown_score, table
+from search.cli.console import mib, ms, progress, result, shown_score, shown_status, table
 from search.cli.members import member_of
 from search.cli.options import (
     AsJson,
@@ -159,22 +159,34 @@ def export(
         calibration_samples=calibration_samples or 300,
         most_loss=0.01 if max_loss is None else share_of("--max-loss", max_loss),
     )
+    status: list[str] = []
     with open_store(store) as opened, progress("exporting") as report:
 
         def measure(file: ModelFile) -> Measurement:
             found = verify(file, device=device, store=opened, progress=report)
             keep_better(opened, found)
+            status[:] = [shown_status(found)]
             return found
 
         made = make_bundle(model, out, order=order, measure=measure, progress=report)
-    result(_shown(made, out), as_json=json)
+    result(_shown(made, out, status[-1]), as_json=json)
 
 
-def _shown(made: Manifest, out: Path) -> dict[str, object]:
+def _shown(made: Manifest, out: Path, status: str) -> dict[str, object]:
     """Print the table; what a program wants to know."""
     metric = made.metric
     name = metric.name.replace("_", " ") if metric else "metric"
-    columns = ("bundle", "target", "p50", "95 % upper", "memory", "parity", name, "in fp32")
+    columns = (
+        "bundle",
+        "target",
+        "p50",
+        "95 % upper",
+        "memory",
+        "parity",
+        name,
+        "in fp32",
+        "status",
+    )
     row = (
         str(out),
         str(made.target),
@@ -186,6 +198,7 @@ def _shown(made: Manifest, out: Path) -> dict[str, object]:
         "-"
         if metric is None or metric.fp32_value is None
         else shown_score(metric.name, metric.fp32_value),
+        status,
     )
     table(f"Exported and measured, {made.workload}", columns, [row])
     summary: dict[str, object] = {"bundle": str(out), "measured": to_json(made.measured)}

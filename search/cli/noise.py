@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleetfit import DeviceInfo
-from search.cli.console import percent, progress, table
+from search.cli.console import percent, progress, say, table
 
 if TYPE_CHECKING:
     from profiler import NoiseFloor, Store
@@ -22,7 +22,13 @@ def measure_again(
     settings = RepeatSettings(share=share, seed=seed)
     with progress("measuring again") as report:
         found = repeat(store, device=device, settings=settings, progress=report)
-    return len(found), show_floors(store, device)
+    floors = show_floors(store, device)
+    if not floors:
+        say(
+            f"{len(found)} measurements were repeated, but no pair is undisturbed both times, so "
+            "there is no noise floor yet; repeat it on a quieter machine."
+        )
+    return len(found), floors
 
 
 def show_floors(store: Store, device: DeviceInfo) -> tuple[NoiseFloor, ...]:

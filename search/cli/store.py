@@ -45,7 +45,8 @@ def show(store: StoreUrl = "fleetfit.db", json: AsJson = False) -> None:
     ]
     columns = ("device", "target", "protocol", "versions", "rows", "repeats", "flagged")
     others = _others(contents)
-    table(f"{name}: measurements, {_listed(others)}", (*columns, "first", "last"), cells)
+    count = sum(group["rows"] + group["repeats"] for group in groups)
+    table(f"{name}: {count} measurements, {_listed(others)}", (*columns, "first", "last"), cells)
     result({"store": name, "measurements": groups} | others, as_json=json)
 
 
@@ -127,11 +128,14 @@ def _groups(contents: Contents) -> list[dict[str, Any]]:
                 "repeats": 0,
                 "flagged": 0,
                 "first": found.measured_at,
+                "last": found.measured_at,
             },
         )
         group["repeats" if row["repeat"] else "rows"] += 1
         group["flagged"] += found.status != "ok"
-        group["last"] = found.measured_at
+        # Rows of a merged store come after those that were there, however old they are.
+        known = [time for time in (group["first"], group["last"], found.measured_at) if time]
+        group["first"], group["last"] = min(known, default=""), max(known, default="")
     return list(groups.values())
 
 

@@ -18,7 +18,7 @@ from fleetfit import (
 )
 from fleetfit.files import write_text
 from search.candidate import Candidate
-from search.cli.console import mib, ms, progress, result, table
+from search.cli.console import mib, ms, progress, result, shown_status, table
 from search.cli.options import AsJson, StoreUrl, open_store
 from search.corrections import verify_ranked
 from search.record import (
@@ -136,7 +136,7 @@ def _show_verified(passed: Verified, known: dict[Candidate, Ranked], record: Sea
                 ms(found.latency_p90_s),
                 _rate(found),
                 mib(found.memory_bytes),
-                _status(found),
+                shown_status(found),
             )
         )
     for source in record.source:
@@ -190,7 +190,7 @@ def _verify_bundle(path: Path, store_url: str) -> dict[str, object]:
         ("p90", ms(found.latency_p90_s), ""),
         ("throughput", _rate(found), ""),
         ("memory", mib(found.memory_bytes), ""),
-        ("status", _status(found), ""),
+        ("status", shown_status(found), ""),
     ]
     table(f"{path} in {manifest.target}, {manifest.workload}", ("budget", "measured", ""), rows)
     missed = [(b, v) for b, v in zip(budgets, values, strict=True) if b.excess(v) > 0]
@@ -233,7 +233,3 @@ def _measured(found: Measurement) -> dict[str, object]:
 
 def _rate(found: Measurement) -> str:
     return f"{found.throughput_per_s:.0f}/s"
-
-
-def _status(found: Measurement) -> str:
-    return f"{found.status}: {', '.join(found.flags)}" if found.flags else found.status
