@@ -54,8 +54,8 @@ def test_show_has_a_line_for_each_version(path: Path, capsys: pytest.CaptureFixt
     assert first == {
         "device": "box", "device_class": DEVICE.device_class, "target": "onnxruntime-fp32-1t",
         "protocol": "survey", "protocol_version": 2, "versions": {"onnxruntime": "1.31.1"},
-        "rows": 2, "repeats": 1, "flagged": 1, "first": "2026-11-02T00:00:00+00:00",
-        "last": "2026-11-01T00:00:00+00:00",
+        "rows": 2, "repeats": 1, "flagged": 1, "first": "2026-11-01T00:00:00+00:00",
+        "last": "2026-11-02T00:00:00+00:00",
     }  # fmt: skip
     assert second["versions"] == {"onnxruntime": "1.32.0"}
     assert (second["rows"], second["repeats"], second["flagged"]) == (1, 0, 0)
