@@ -101,8 +101,15 @@ class _Meta:
 class InferenceSession:
     """Does what the behaviour says; its output is the sum of the token ids."""
 
-    def __init__(self, path: str, sess_options: SessionOptions, providers: list[str]) -> None:
-        """Take the memory that loading takes; ``path`` is not read."""
+    def __init__(
+        self,
+        path: str,
+        sess_options: SessionOptions,
+        providers: list[str],
+        *,
+        enable_fallback: int = 1,
+    ) -> None:
+        """Take the memory that loading takes; ``path`` is not read, there is nothing to fall to."""
         self._options, self._providers = sess_options, providers
         self._behaviour = _behaviour()
         self._plain = (
@@ -111,6 +118,9 @@ class InferenceSession:
         self._runs = 0
         _touched(self._behaviour.load_peak_bytes)
         self._held = [_touched(self._behaviour.load_bytes)]
+
+    def disable_fallback(self) -> None:
+        """As in the library."""
 
     def get_session_options(self) -> SessionOptions:
         """As in the library."""

@@ -13,6 +13,7 @@ from profiler import (
     RepeatSettings,
     Store,
     SurveySettings,
+    VerifyProtocol,
     VerifySettings,
     noise_floors,
     plan,
@@ -67,7 +68,7 @@ def slower(monkeypatch: pytest.MonkeyPatch) -> None:
 def verification(query: Query, device: DeviceInfo, slowdown: float) -> Measurement:
     latency = FakeBench.truth_s(query) * slowdown
     return Measurement(
-        job=Job(query=query, protocol="verify", protocol_version=3),
+        job=Job(query=query, protocol="verify", protocol_version=VerifyProtocol().version),
         device=device,
         samples_s=((latency,) * 3,) * 3,
         memory_bytes=None,

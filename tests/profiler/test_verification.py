@@ -51,7 +51,7 @@ def empty(space: ElasticSpace) -> Verification:
         query=query, artifact=artifact, expected="e", reference=artifact, reference_expected="r",
         seed=0, protocol=VerifyProtocol(),
     )  # fmt: skip
-    job = Job(query=query, protocol="verify", protocol_version=3)
+    job = Job(query=query, protocol="verify", protocol_version=VerifyProtocol().version)
     return Verification(query=query, job=job, request=request, prepared=prepared, memory_wanted=0)
 
 

@@ -14,6 +14,7 @@ import pytest
 import profiler
 from devices import describe
 from fleetfit import DeviceInfo, Job, Measurement, Query, versions_of
+from profiler import VerifyProtocol
 from profiler.fake import FakeBench
 from profiler.survey import Progress, Survey
 from profiler.usual import Usual
@@ -71,7 +72,7 @@ def measurement_by_fake(query: Query, file_bytes: int, *, slower: float) -> Meas
     memory = FakeBench().memory(query, seed=0)
     device = describe()
     return Measurement(
-        job=Job(query=query, protocol="verify", protocol_version=3, seed=0),
+        job=Job(query=query, protocol="verify", protocol_version=VerifyProtocol().version, seed=0),
         device=device,
         samples_s=((latency,) * 30,) * 3,
         memory_bytes=memory.peak_bytes,
