@@ -44,7 +44,7 @@ class ILogger:
         self.ready = True
 
     def log(self, severity: Any, msg: str) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # as in the library: a logger is a subclass
 
 
 class Logger(ILogger):

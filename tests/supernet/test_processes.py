@@ -18,7 +18,7 @@ from fleetfit import InputError, SurroundingsError
 from supernet.losses import LossWeights
 from supernet.pretrain_config import PretrainConfig
 from supernet.processes import Processes, check_count, device_of, joined, memory_told
-from tests.supernet.test_pretrain import CONFIG, losses, start
+from tests.supernet.pretraining import CONFIG, losses, start
 
 MIX = LossWeights(hidden_layers="all", scores=0.1, masked_lm=0.2, in_place=0.3)
 WHOLE = dataclasses.replace(CONFIG, losses=MIX)
