@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Mapping
 
 from exporters._cuda import first_gpu
-from fleetfit import DeviceInfo, RuntimeMissing, SurroundingsError
+from fleetfit import DeviceInfo, Precision, RuntimeMissing, SurroundingsError, Target
 
-__all__ = ["capability_of"]
+__all__ = ["able", "capability_of"]
 
 
 def capability_of(device: DeviceInfo) -> tuple[int, int] | None:
@@ -23,3 +25,17 @@ def capability_of(device: DeviceInfo) -> tuple[int, int] | None:
         return first_gpu().capability
     except (RuntimeMissing, SurroundingsError):
         return None
+
+
+def able(
+    device: DeviceInfo, target: Target, needs: Mapping[Precision, tuple[int, int]]
+) -> tuple[Target, ...]:
+    """``target`` in each precision whose least compute capability the GPU has; none without one."""
+    found = capability_of(device)
+    if found is None:
+        return ()
+    return tuple(
+        dataclasses.replace(target, precision=precision)
+        for precision, least in needs.items()
+        if found >= least
+    )

@@ -12,7 +12,7 @@ from typing import Any, Final
 import onnx
 
 from exporters._file import existing, write_onnx
-from exporters._gpu import capability_of
+from exporters._gpu import able
 from exporters._onnxruntime import SPINNING, OrtSession, open_model, ort_library, read_back
 from exporters.cast import cast_model
 from exporters.quantize import PRECISION
@@ -100,14 +100,8 @@ class OnnxRuntimeCuda(Runtime):
 
     def targets(self, device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
         """See Runtime; none without a GPU that is seen (nvidia-ml-py) and able."""
-        found = capability_of(device)
-        if found is None or not self.available():
-            return ()
-        return tuple(
-            Target(runtime=self.name, provider=self.provider, precision=p, threads=threads)
-            for p, least in _NEEDS.items()
-            if found >= least
-        )
+        first = Target(runtime=self.name, provider=self.provider, threads=threads)
+        return able(device, first, _NEEDS) if self.available() else ()
 
     def takes_onnx(self, target: Target) -> bool:
         """See Runtime."""

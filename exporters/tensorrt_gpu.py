@@ -15,7 +15,7 @@ import onnx
 
 from exporters._cuda import first_gpu, use_first
 from exporters._file import artifact_of, existing
-from exporters._gpu import capability_of
+from exporters._gpu import able
 from exporters._tensorrt import started, trt_version
 from exporters._tensorrt_build import Recipe, build_plan
 from exporters._tensorrt_run import Engine
@@ -98,14 +98,8 @@ class TensorRtGpu(Runtime):
 
     def targets(self, device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
         """See Runtime; none without a GPU that is seen (nvidia-ml-py) and able."""
-        found = capability_of(device)
-        if found is None or not self.available():
-            return ()
-        return tuple(
-            Target(runtime=self.name, provider=self.provider, precision=p, threads=threads)
-            for p, least in _NEEDS.items()
-            if found >= least
-        )
+        first = Target(runtime=self.name, provider=self.provider, threads=threads)
+        return able(device, first, _NEEDS) if self.available() else ()
 
     def takes_onnx(self, target: Target) -> bool:
         """See Runtime."""
