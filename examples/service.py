@@ -8,78 +8,56 @@ SIGTERM it takes no new connections, finishes what it has taken, and exits with 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
 
-import anyio.to_thread
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from exporters import LoadedBundle, load_bundle
 from fleetfit import FleetfitError, InputError
 
-TEXTS, BODY_BYTES = 64, 8 * 2**20
-"""The most of one request."""
-
 
 class Asked(BaseModel, extra="forbid"):
     """The body of a request."""
 
-    texts: list[str] = Field(max_length=TEXTS)
-    seconds: list[str] | None = Field(default=None, max_length=TEXTS)
+    texts: list[str] = Field(max_length=64)
+    seconds: list[str] | None = Field(default=None, max_length=64)
 
 
 def app_of(bundle: LoadedBundle) -> FastAPI:
     """The service; its errors are ``{"detail": "one sentence"}``."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # No more calls at once than there are cores for the threads of each; the rest wait.
-        calls = (os.cpu_count() or 1) // bundle.manifest.target.threads
-        anyio.to_thread.current_default_thread_limiter().total_tokens = max(1, calls)
-        yield
-
-    app = FastAPI(title="fleetfit bundle", lifespan=lifespan)
+    app = FastAPI(title="fleetfit bundle")
+    # No more calls at once than there are cores for the threads of each; the rest wait.
+    pool = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // bundle.manifest.target.threads))
 
     @app.get("/health")
     async def health() -> dict[str, str]:
         return {"status": "ok", "target": str(bundle.manifest.target)}
 
     @app.post("/predict")
-    def predict(asked: Asked) -> list[dict[str, float]]:  # in a thread, for it is no coroutine
-        return bundle.predict(asked.texts, asked.seconds)
-
-    @app.middleware("http")
-    async def limit(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        length = request.headers.get("content-length")
-        if request.method == "POST" and (length is None or int(length) > BODY_BYTES):
-            return refusal(413, f"A body must say its length, at most {BODY_BYTES} bytes.")
-        return await call_next(request)
+    async def predict(asked: Asked) -> list[dict[str, float]]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(pool, bundle.predict, asked.texts, asked.seconds)
 
     @app.exception_handler(FleetfitError)
-    async def failed(request: Request, exc: FleetfitError) -> Response:
-        return refusal(422 if isinstance(exc, InputError) else 503, str(exc))
+    async def failed(request: Request, exc: FleetfitError) -> JSONResponse:
+        return JSONResponse({"detail": str(exc)}, 422 if isinstance(exc, InputError) else 503)
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(request: Request, exc: RequestValidationError) -> Response:
-        first = exc.errors()[0]
-        where = ".".join(map(ascii, first["loc"]))  # a name of the client's, whatever it holds
-        return refusal(422, f"A body must be {{'texts': [...]}}, but {where}: {first['msg']}.")
+    async def malformed(request: Request, exc: RequestValidationError) -> JSONResponse:
+        where, why = exc.errors()[0]["loc"], exc.errors()[0]["msg"]  # names may hold anything
+        return JSONResponse(
+            {"detail": f"A body must be {{'texts': [...]}}: {where!a}: {why}."}, 422
+        )
 
     return app
-
-
-def refusal(status: int, sentence: str) -> Response:
-    """An error in the form of all of them."""
-    return JSONResponse({"detail": sentence}, status_code=status)
 
 
 def main() -> int:

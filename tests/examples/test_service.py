@@ -119,17 +119,6 @@ def test_a_bad_request_gets_one_sentence(
     assert post(service.port, body_of(TEXTS))[0] == 200  # it goes on
 
 
-@pytest.mark.parametrize("length", [None, 9 * 2**20])
-def test_a_body_without_or_beyond_a_length_is_refused_unread(
-    service: Service, length: int | None
-) -> None:
-    said = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
-    head = f"POST /predict HTTP/1.1\r\nhost: x\r\n{said}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
-        connection.sendall(head.encode())
-        assert connection.recv(12) == b"HTTP/1.1 413"
-
-
 def test_a_bad_bundle_ends_with_its_exit_code_and_one_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "examples.service", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
