@@ -9,7 +9,8 @@ from profiler.plan import plan
 from profiler.protocol import SurveyProtocol, VerifyProtocol, is_present
 from profiler.repeat import RepeatSettings, repeat
 from profiler.store import Store
-from profiler.survey import SurveySettings, survey
+from profiler.survey import survey
+from profiler.survey_settings import SurveySettings
 from profiler.verify import (
     ModelFile,
     VerifySettings,

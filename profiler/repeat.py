@@ -12,7 +12,8 @@ import numpy as np
 from fleetfit import DeviceInfo, InputError, Measurement, Query, versions_of
 from profiler.protocol import is_present
 from profiler.store import Store
-from profiler.survey import Progress, SurveySettings, survey
+from profiler.survey import survey
+from profiler.survey_settings import Progress, SurveySettings
 from profiler.usual import REMEMBERED, Usual
 from profiler.verify import VerifySettings, verify_each
 

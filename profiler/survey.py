@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,14 +13,11 @@ import psutil
 from devices import machine_lock, scratch_directory
 from fleetfit import (
     DeviceInfo,
-    InputError,
     Job,
-    LayerTable,
     Measurement,
     Query,
     SurroundingsError,
     Target,
-    parameters,
     versions_of,
 )
 from profiler.bench import Bench
@@ -30,40 +26,17 @@ from profiler.clock import utc_now
 from profiler.entry import Entry
 from profiler.gate import Gate
 from profiler.health import worst_health
-from profiler.protocol import SurveyProtocol
 from profiler.store import Store
+from profiler.survey_order import chosen_for_memory, shuffled
+from profiler.survey_settings import Progress, SurveySettings
 from profiler.usual import Usual
 from profiler.visit import MemoryUse, Verdict, Visit
 from profiler.workers import WorkerBench
 
-__all__ = ["Progress", "Survey", "SurveySettings", "survey"]
+__all__ = ["Survey", "survey"]
 
+_AS_USUAL: Final = SurveySettings()
 _MOST_FAILURES: Final = 3
-Progress = Callable[[int, int, str], None]
-"""Called with (visits done, visits planned, what comes next)."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SurveySettings:
-    """How a survey goes."""
-
-    protocol: SurveyProtocol = field(default_factory=SurveyProtocol)
-    seed: int = 0
-    """Of weights and inputs."""
-    order_seed: int | None = None
-    """Of the order of visits; None: another one every time."""
-    memory_every: int = 0
-    """Every k-th network and the largest and smallest get a memory child; 0: none."""
-    lock_wait_s: float = 60.0
-    """How long another measurement on this machine is waited for."""
-
-    def __post_init__(self) -> None:
-        """Counts and times are not negative."""
-        if self.memory_every < 0 or self.lock_wait_s < 0:
-            raise InputError(
-                "`memory_every >= 0` and `lock_wait_s >= 0` must hold, but got "
-                f"{self.memory_every} and {self.lock_wait_s}."
-            )
 
 
 def survey(
@@ -71,7 +44,7 @@ def survey(
     *,
     store: Store,
     device: DeviceInfo,
-    settings: SurveySettings = SurveySettings(),
+    settings: SurveySettings = _AS_USUAL,
     progress: Progress | None = None,
 ) -> list[Measurement]:
     """Measure ``queries`` on this machine, in their order; what the store has is not repeated.
@@ -113,7 +86,7 @@ class Survey:
         """Read from the store what is there already."""
         self._store, self._device, self._settings = store, device, settings
         self._order = [self._job(query) for query in queries]
-        self._with_memory = _chosen_for_memory(queries, settings.memory_every)
+        self._with_memory = chosen_for_memory(queries, settings.memory_every)
         self._done: dict[str, Measurement] = {}
         self._open: dict[str, Entry] = {}
         self._failed: list[SurroundingsError] = []
@@ -146,7 +119,7 @@ class Survey:
         last = ""
         while self._open:
             self._finish(bench)
-            order = _shuffled([e for e in self._open.values() if self._wants_visit(e)], rng, last)
+            order = shuffled([e for e in self._open.values() if self._wants_visit(e)], rng, last)
             if order:
                 last = order[-1].job.id
                 self._pass(order, bench, gate)
@@ -333,32 +306,3 @@ def _kept(queries: Sequence[Query], device: DeviceInfo, settings: SurveySettings
     targets = len({query.target.id for query in queries})
     free = min(device.memory_bytes, psutil.virtual_memory().available)
     return int(settings.protocol.keep_share * free / targets)
-
-
-def _shuffled(entries: list[Entry], rng: np.random.Generator, last: str) -> list[Entry]:
-    """Networks in random order, the targets of each together in random order.
-
-    Together, because they share a file. The entry visited last before does not come first.
-    """
-    groups: dict[str, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(entry.query.architecture.cost_id, []).append(entry)
-    order = []
-    names = list(groups)
-    for at in rng.permutation(len(names)):
-        members = groups[names[int(at)]]
-        order += [members[int(i)] for i in rng.permutation(len(members))]
-    if len(order) > 1 and order[0].job.id == last:
-        order.append(order.pop(0))
-    return order
-
-
-def _chosen_for_memory(queries: Sequence[Query], every: int) -> frozenset[str]:
-    """``cost_id`` of every ``every``-th network and of the largest and smallest."""
-    if every == 0 or not queries:
-        return frozenset()
-    networks = {q.architecture.cost_id: q.architecture for q in queries}
-    names = list(networks)
-    sizes = parameters(LayerTable.of(list(networks.values())))
-    ends = {names[int(np.argmax(sizes))], names[int(np.argmin(sizes))]}
-    return frozenset(ends | set(names[::every]))

@@ -28,7 +28,7 @@ from profiler.process import Process, tagged
 from profiler.protocol import VerifyProtocol
 from profiler.requests import BuildRequest, Prepared, VerifyRequest
 from profiler.store import Store
-from profiler.survey import Progress
+from profiler.survey_settings import Progress
 from profiler.usual import Usual
 from profiler.verification import Verification
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib.metadata import version
 from types import FrameType
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -49,6 +51,23 @@ for verb in (
 ):
     app.command()(verb)
 app.add_typer(store.app, name="store")
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"fleetfit {version('fleetfit')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    show: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Its version."),
+    ] = False,
+) -> None:
+    """Options of no verb."""
+
 
 # Typer carries a click of its own since 0.27 and names only one of its errors: the root of all
 # misuse (an unknown verb or option, a missing or bad value) is two steps above that one.

@@ -20,7 +20,8 @@ from profiler import (
     repeat,
 )
 from profiler.fake import FakeBench
-from profiler.survey import Progress, Survey
+from profiler.survey import Survey
+from profiler.survey_settings import Progress
 from profiler.usual import Usual
 from supernet.spaces import ElasticSpace
 

@@ -16,7 +16,8 @@ from devices import describe
 from fleetfit import DeviceInfo, Job, Measurement, Query, versions_of
 from profiler import VerifyProtocol
 from profiler.fake import FakeBench
-from profiler.survey import Progress, Survey
+from profiler.survey import Survey
+from profiler.survey_settings import Progress
 from profiler.usual import Usual
 from search.bundling import MeasureFile
 from search.cli import main

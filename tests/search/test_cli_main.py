@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 import pytest
 
@@ -25,6 +26,11 @@ def test_help_lists_every_verb_in_order(capsys: pytest.CaptureFixture[str]) -> N
     text = capsys.readouterr().out
     places = [text.index(f"│ {verb} ") for verb in (*VERBS, "store")]
     assert places == sorted(places)
+
+
+def test_its_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fleetfit {version('fleetfit')}\n"
 
 
 def test_no_words_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
