@@ -18,7 +18,7 @@ from exporters.runtime import (
     Session,
     check_target,
 )
-from fleetfit import DeviceInfo, InputError, Provider, RuntimeName, Target, Workload
+from fleetfit import DeviceInfo, InputError, Target, Workload
 
 __all__ = ["FakeRuntime"]
 
@@ -26,15 +26,9 @@ __all__ = ["FakeRuntime"]
 class FakeRuntime(Runtime):
     """Answers to the name of ONNX Runtime, so that targets need no name of their own."""
 
-    @property
-    def name(self) -> RuntimeName:
-        """See Runtime."""
-        return "onnxruntime"
-
-    @property
-    def provider(self) -> Provider:
-        """See Runtime."""
-        return "cpu"
+    name = "onnxruntime"
+    provider = "cpu"
+    precisions = ("fp32",)
 
     def available(self) -> bool:
         """See Runtime."""
@@ -62,7 +56,7 @@ class FakeRuntime(Runtime):
         calibration: Sequence[Inputs] = (),
     ) -> Artifact:
         """See Runtime."""
-        check_target(self.name, ("fp32",), target)
+        check_target(self, target)
         return write_onnx(model, target, workload, directory)
 
     def options(self, target: Target) -> dict[str, Any]:
@@ -71,7 +65,7 @@ class FakeRuntime(Runtime):
 
     def load(self, artifact: Artifact) -> Session:
         """See Runtime."""
-        check_target(self.name, ("fp32",), artifact.target)
+        check_target(self, artifact.target)
         path = existing(artifact)
         try:
             model = onnx.load(path)

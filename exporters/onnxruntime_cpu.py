@@ -24,26 +24,19 @@ from exporters.runtime import (
     check_read_back,
     check_target,
 )
-from fleetfit import DeviceInfo, Provider, RuntimeName, SurroundingsError, Target, Workload
+from fleetfit import DeviceInfo, SurroundingsError, Target, Workload
 
 __all__ = ["OnnxRuntimeCpu", "plain_session"]
 
-_PRECISIONS: Final = ("fp32", "int8", "int8_dynamic")
 _FATAL: Final = 4
 
 
 class OnnxRuntimeCpu(Runtime):
     """Sequential execution, one pool of ``target.threads`` threads, all optimisations."""
 
-    @property
-    def name(self) -> RuntimeName:
-        """See Runtime."""
-        return "onnxruntime"
-
-    @property
-    def provider(self) -> Provider:
-        """See Runtime."""
-        return "cpu"
+    name = "onnxruntime"
+    provider = "cpu"
+    precisions = ("fp32", "int8", "int8_dynamic")
 
     def available(self) -> bool:
         """See Runtime."""
@@ -57,7 +50,10 @@ class OnnxRuntimeCpu(Runtime):
         """See Runtime."""
         if not self.available():
             return ()
-        return tuple(Target(runtime=self.name, precision=p, threads=threads) for p in _PRECISIONS)
+        return tuple(
+            Target(runtime=self.name, precision=precision, threads=threads)
+            for precision in self.precisions
+        )
 
     def takes_onnx(self, target: Target) -> bool:
         """See Runtime."""
@@ -73,7 +69,7 @@ class OnnxRuntimeCpu(Runtime):
         calibration: Sequence[Inputs] = (),
     ) -> Artifact:
         """See Runtime; the artefact is the ONNX file."""
-        check_target(self.name, _PRECISIONS, target)
+        check_target(self, target)
         check_calibration(target, calibration)
         if target.precision == "int8_dynamic":
             model = quantize_dynamic(model, bits=weight_bits())
@@ -100,7 +96,7 @@ class OnnxRuntimeCpu(Runtime):
     def load(self, artifact: Artifact) -> Session:
         """See Runtime."""
         target = artifact.target
-        check_target(self.name, _PRECISIONS, target)
+        check_target(self, target)
         check_affinity(target)
         options = self.options(target)
         loaded = open_model(existing(artifact), options)

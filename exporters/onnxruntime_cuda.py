@@ -29,11 +29,8 @@ from exporters.runtime import (
 )
 from fleetfit import (
     DeviceInfo,
-    InputError,
     Precision,
-    Provider,
     RuntimeMissing,
-    RuntimeName,
     SurroundingsError,
     Target,
     Workload,
@@ -73,15 +70,9 @@ class OnnxRuntimeCuda(Runtime):
     int8 is left to TensorRT: this provider has no kernels for the products that are emitted.
     """
 
-    @property
-    def name(self) -> RuntimeName:
-        """See Runtime."""
-        return "onnxruntime"
-
-    @property
-    def provider(self) -> Provider:
-        """See Runtime."""
-        return "cuda"
+    name = "onnxruntime"
+    provider = "cuda"
+    precisions = tuple(_NEEDS)
 
     def available(self) -> bool:
         """See Runtime; whether the installed build has the provider, without importing it."""
@@ -93,8 +84,9 @@ class OnnxRuntimeCuda(Runtime):
         """See Runtime."""
         if not self.available():
             raise RuntimeMissing(
-                "onnxruntime-gpu must be installed for this target, but it is not: pip uninstall "
-                "onnxruntime, whose place it takes, then pip install 'fleetfit[cuda]'."
+                "onnxruntime-gpu must be installed for this target, not onnxruntime, but is not: "
+                "pip install 'fleetfit[cuda]', pip uninstall onnxruntime, then "
+                "pip install --force-reinstall --no-deps onnxruntime-gpu."
             )
         return str(ort_library().__version__)
 
@@ -117,7 +109,7 @@ class OnnxRuntimeCuda(Runtime):
         calibration: Sequence[Inputs] = (),
     ) -> Artifact:
         """See Runtime; the artefact is the ONNX file, cast to the precision."""
-        _check(target)
+        check_target(self, target)
         if target.precision in ("fp16", "bf16"):
             model = cast_model(model, "fp16" if target.precision == "fp16" else "bf16")
         return write_onnx(model, target, workload, directory)
@@ -148,7 +140,7 @@ class OnnxRuntimeCuda(Runtime):
     def load(self, artifact: Artifact) -> Session:
         """See Runtime."""
         target = artifact.target
-        _check(target)
+        check_target(self, target)
         check_affinity(target)
         self.version()
         library = ort_library()
@@ -195,15 +187,6 @@ class _CudaSession(Session):
 
     def run(self, inputs: Inputs) -> Outputs:
         return self._inner.run(inputs)
-
-
-def _check(target: Target) -> None:
-    check_target("onnxruntime", tuple(_NEEDS), target, provider="cuda")
-    if target.cuda_graph or target.compatible != "none":
-        raise InputError(
-            f"CUDA graphs and engines belong to TensorRT, but got {target}; leave them out, or "
-            "choose a target of tensorrt."
-        )
 
 
 def _check_nodes(inner: OrtSession, target: Target) -> None:

@@ -35,8 +35,6 @@ from fleetfit import (
     DeviceInfo,
     InputError,
     Precision,
-    Provider,
-    RuntimeName,
     SurroundingsError,
     Target,
     Workload,
@@ -44,7 +42,7 @@ from fleetfit import (
 
 __all__ = ["OpenVinoCpu"]
 
-_PRECISIONS: Final = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+_HINTS: Final = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 """Precision to the hint for everything that is not quantised."""
 _NEEDS: Final = {"bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 """Precision to the processor's capability, in OpenVINO's words."""
@@ -56,15 +54,9 @@ _PRODUCTS: Final = {"fp32": {"f32"}, "bf16": {"bf16"}, "fp16": {"f16"}, "int8": 
 class OpenVinoCpu(Runtime):
     """One stream, latency hint, ``target.threads`` threads that are not pinned to cores."""
 
-    @property
-    def name(self) -> RuntimeName:
-        """See Runtime."""
-        return "openvino"
-
-    @property
-    def provider(self) -> Provider:
-        """See Runtime."""
-        return "cpu"
+    name = "openvino"
+    provider = "cpu"
+    precisions = ("fp32", "bf16", "fp16", "int8")
 
     def available(self) -> bool:
         """See Runtime."""
@@ -104,7 +96,7 @@ class OpenVinoCpu(Runtime):
         calibration: Sequence[Inputs] = (),
     ) -> Artifact:
         """See Runtime; the artefact is the ONNX file, for int8 OpenVINO's own form."""
-        _check(target)
+        check_target(self, target)
         check_calibration(target, calibration)
         if target.precision != "int8":
             return write_onnx(model, target, workload, directory)
@@ -120,7 +112,7 @@ class OpenVinoCpu(Runtime):
                 "ENABLE_CPU_PINNING": "NO",
                 "EXECUTION_MODE_HINT": "PERFORMANCE",
                 "INFERENCE_NUM_THREADS": str(target.threads),
-                "INFERENCE_PRECISION_HINT": _PRECISIONS[target.precision],
+                "INFERENCE_PRECISION_HINT": _HINTS[target.precision],
                 "NUM_STREAMS": "1",
                 "PERFORMANCE_HINT": "LATENCY",
             },
@@ -129,7 +121,7 @@ class OpenVinoCpu(Runtime):
     def load(self, artifact: Artifact) -> Session:
         """See Runtime; bf16 or fp16 on a processor without it is a SurroundingsError."""
         target = artifact.target
-        _check(target)
+        check_target(self, target)
         check_affinity(target)
         core = ov_core()
         options = self.options(target)
@@ -251,12 +243,6 @@ def _text(value: Any) -> str:
     if hasattr(value, "get_type_name"):
         return _TYPE_NAMES.get(value.to_string(), str(value.get_type_name()))
     return str(getattr(value, "name", value))
-
-
-def _check(target: Target) -> None:
-    check_target("openvino", tuple(_PRECISIONS), target)
-    if target.spinning:
-        raise InputError("OpenVINO's threads never spin, so a target must not ask for it.")
 
 
 def capabilities() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import onnx
 from fleetfit import (
     DeviceInfo,
     InputError,
+    Precision,
     Provider,
     RuntimeName,
     SurroundingsError,
@@ -98,15 +99,12 @@ class Session(abc.ABC):
 class Runtime(abc.ABC):
     """Builds and loads. Nothing is imported before it is used; no vendor exception gets out."""
 
-    @property
-    @abc.abstractmethod
-    def name(self) -> RuntimeName:
-        """As in ``Target.runtime``."""
-
-    @property
-    @abc.abstractmethod
-    def provider(self) -> Provider:
-        """As in ``Target.provider``."""
+    name: ClassVar[RuntimeName]
+    """As in ``Target.runtime``."""
+    provider: ClassVar[Provider]
+    """As in ``Target.provider``."""
+    precisions: ClassVar[tuple[Precision, ...]]
+    """All that it has; a machine may lack some."""
 
     @abc.abstractmethod
     def available(self) -> bool:
@@ -164,20 +162,25 @@ def model_shape(model: onnx.ModelProto) -> tuple[int, int] | None:
     return None
 
 
-def check_target(
-    name: RuntimeName, precisions: Sequence[str], target: Target, *, provider: Provider = "cpu"
-) -> None:
-    """Raise InputError unless ``target`` belongs to the runtime, its provider and precisions."""
-    mine = (target.runtime, target.provider) == (name, provider)
-    if not mine or target.precision not in precisions:
+def check_target(adapter: Runtime, target: Target) -> None:
+    """Raise InputError unless ``target`` is one of the runtime's, options included."""
+    mine = (target.runtime, target.provider) == (adapter.name, adapter.provider)
+    if not mine or target.precision not in adapter.precisions:
         raise InputError(
-            f"A target of {name} on {provider} must have one of the precisions "
-            f"{', '.join(precisions)}, but got {target} on {target.provider}."
+            f"A target of {adapter.name} on {adapter.provider} must have one of the precisions "
+            f"{', '.join(adapter.precisions)}, but got {target} on {target.provider}."
         )
-    if provider == "cpu" and (target.cuda_graph or target.compatible != "none"):
-        raise InputError(
-            f"CUDA graphs and engines belong to GPUs, but got them for {target}; leave them out."
-        )
+    for suffix, has, owner in (
+        ("-spin", target.spinning, "onnxruntime"),
+        (f"-{target.compatible}", target.compatible != "none", "tensorrt"),
+        ("-graph", target.cuda_graph, "tensorrt"),
+    ):
+        if has and adapter.name != owner:
+            raise InputError(
+                f"{suffix} must come with a target of {owner}, but got {target}; leave it out."
+            )
+    if target.cuda_graph and target.shapes != "fixed":
+        raise InputError(f"-graph must come with -fixed, but got {target}; add it.")
 
 
 def check_calibration(target: Target, calibration: Sequence[Inputs]) -> None:

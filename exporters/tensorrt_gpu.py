@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import onnx
 
-from exporters._cuda import first_gpu, use_first
+from exporters._cuda import cuda_library, first_gpu, use_first
 from exporters._file import artifact_of, existing
 from exporters._gpu import able
 from exporters._tensorrt import started, trt_version
@@ -49,8 +49,6 @@ from fleetfit import (
     DeviceInfo,
     InputError,
     Precision,
-    Provider,
-    RuntimeName,
     SurroundingsError,
     Target,
     Workload,
@@ -74,27 +72,23 @@ _LEAST_BATCH: Final = 4
 class TensorRtGpu(Runtime):
     """Strongly typed engines: fp32 with TF32 off or on, fp16, bf16, int8 from explicit Q/DQ."""
 
+    name = "tensorrt"
+    provider = "cuda"
+    precisions = tuple(_NEEDS)
+
     def __init__(self, cache: Path | None = None) -> None:
         """``cache``: directory of timing caches; see TimingCache."""
         self._cache = cache
-
-    @property
-    def name(self) -> RuntimeName:
-        """See Runtime."""
-        return "tensorrt"
-
-    @property
-    def provider(self) -> Provider:
-        """See Runtime."""
-        return "cuda"
 
     def available(self) -> bool:
         """See Runtime; CUDA's bindings are part of it."""
         return _is_installed("tensorrt") and _is_installed("cuda.bindings")
 
     def version(self) -> str:
-        """See Runtime."""
-        return trt_version()
+        """See Runtime; CUDA's bindings must be there, too."""
+        found = trt_version()
+        cuda_library()
+        return found
 
     def targets(self, device: DeviceInfo, *, threads: int) -> tuple[Target, ...]:
         """See Runtime; none without a GPU that is seen (nvidia-ml-py) and able."""
@@ -119,7 +113,7 @@ class TensorRtGpu(Runtime):
 
         Raises RuntimeMissing without the library, SurroundingsError without a GPU.
         """
-        _check(target)
+        check_target(self, target)
         check_calibration(target, calibration)
         check_shapes(model, target, workload)
         version, gpu = self.version(), first_gpu()
@@ -164,7 +158,7 @@ class TensorRtGpu(Runtime):
     def load(self, artifact: Artifact) -> Session:
         """See Runtime; an engine of another GPU or version is a SurroundingsError."""
         target = artifact.target
-        _check(target)
+        check_target(self, target)
         check_affinity(target)
         path = existing(artifact)
         record = read_record(Path(path))
@@ -235,19 +229,6 @@ def _profile(target: Target, workload: Workload, longest: str | None) -> Profile
         )
     most = (max(workload.batch, _LEAST_BATCH), positions)
     return Profile(least=(1, 1), usual=usual, most=most)
-
-
-def _check(target: Target) -> None:
-    check_target("tensorrt", tuple(_NEEDS), target, provider="cuda")
-    if target.spinning:
-        raise InputError(
-            f"A target of TensorRT must not spin, for its threads never do, but got {target}; "
-            "leave -spin out."
-        )
-    if target.cuda_graph and target.shapes != "fixed":
-        raise InputError(
-            f"A CUDA graph must have fixed shapes, but {target} has dynamic ones; fix them."
-        )
 
 
 def _check_gpu(target: Target, capability: tuple[int, int]) -> None:

@@ -48,10 +48,6 @@ __all__ = [
 
 Compatible = Literal["none", "version", "hardware"]
 _NAME = r"(.*?)(-fixed)?(-spin)?(-version|-hardware)?(-graph)?"
-_INSTALL = {
-    "onnxruntime-cuda": "pip uninstall onnxruntime, then pip install 'fleetfit[cuda]'",
-    "tensorrt": "pip install 'fleetfit[tensorrt]' --extra-index-url https://pypi.nvidia.com",
-}
 MAX_SEED = 2**32 - 1  # torch takes no more than a signed 64-bit number
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N; auto: a GPU where there is one.")
@@ -184,26 +180,22 @@ def targets_of(
 
 def _target(name: str, threads: int) -> Target:
     from exporters import runtime
+    from exporters.runtime import check_target
 
     written = re.fullmatch(_NAME, name, re.DOTALL)
     assert written is not None
     start, fixed, spin, compatible, graph = written.groups(default="")
     plain = re.sub(rf"-{threads}t$", "", start)  # as tables print it
     runtime_name, _, precision = plain.rpartition("-")
-    adapter = runtime(runtime_name or precision)
     if precision not in get_args(Precision):
         known = " or ".join(get_args(Precision))
         raise InputError(
-            f"A target must read RUNTIME-PRECISION with {known}, as in openvino-bf16, but got "
+            f"A target must read RUNTIME-PRECISION with {known}, as in openvino-bf16, then what "
+            "there is of -fixed, -spin, -version or -hardware, -graph in this order, but got "
             f"{name!r}; threads are set by --threads."
         )
-    _check_suffixes(name, adapter.name, spin=spin, engine=compatible + graph, fixed=fixed)
-    if not adapter.available():
-        raise RuntimeMissing(
-            f"{runtime_name} must be installed for the target {name}, but it is not: "
-            f"{_INSTALL.get(runtime_name, f'pip install {runtime_name}')}."
-        )
-    return Target(
+    adapter = runtime(runtime_name)
+    found = Target(
         runtime=adapter.name,
         provider=adapter.provider,
         precision=cast(Precision, precision),
@@ -213,14 +205,7 @@ def _target(name: str, threads: int) -> Target:
         compatible=cast(Compatible, compatible[1:] or "none"),
         cuda_graph=bool(graph),
     )
-
-
-def _check_suffixes(name: str, runtime_name: str, *, spin: str, engine: str, fixed: str) -> None:
-    """InputError for what a runtime does not have; ``engine``: suffixes of engines alone."""
-    for found, owner in ((spin, "onnxruntime"), (engine, "tensorrt")):
-        if found and runtime_name != owner:
-            raise InputError(
-                f"{found} must come with a target of {owner}, but got {name!r}; leave it out."
-            )
-    if engine.endswith("-graph") and not fixed:
-        raise InputError(f"-graph must come with -fixed, but got {name!r}; add it.")
+    check_target(adapter, found)
+    if not adapter.available():
+        adapter.version()  # says what to install
+    return found

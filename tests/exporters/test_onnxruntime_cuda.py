@@ -144,7 +144,7 @@ def test_the_plain_build_is_not_enough(
         pytest.skip("onnxruntime-gpu is installed")
     gpu = dataclasses.replace(device, gpus=("NVIDIA L4, 22 GiB, compute capability 8.9",))
     assert adapter.targets(gpu, threads=1) == ()
-    wanted = r"onnxruntime-gpu must be installed .*pip uninstall onnxruntime.*fleetfit\[cuda\]"
+    wanted = r"onnxruntime-gpu must be .*pip install .fleetfit\[cuda\].*pip uninstall onnxruntime"
     with pytest.raises(RuntimeMissing, match=wanted):
         adapter.version()
     with pytest.raises(RuntimeMissing, match=wanted):
@@ -171,8 +171,8 @@ def test_targets_by_the_gpu(ort: FakeOrt, device: DeviceInfo, gpu: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"cuda_graph": True}, "belong to TensorRT"),
-        ({"compatible": "version"}, "belong to TensorRT"),
+        ({"cuda_graph": True}, "-graph must come with a target of tensorrt"),
+        ({"compatible": "version"}, "-version must come with a target of tensor"),
         ({"precision": "int8"}, "fp32, tf32, fp16, bf16"),
         ({"provider": "cpu"}, "on cuda"),
     ],

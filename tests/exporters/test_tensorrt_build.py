@@ -144,8 +144,8 @@ def test_a_version_that_is_too_old_is_refused(trt: FakeTensorRt, make: Make) -> 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"spinning": True}, "never do, but got tensorrt-fp32-1t-spin; leave -spin out"),
-        ({"cuda_graph": True}, "must have fixed shapes"),
+        ({"spinning": True}, "-spin must come with a target of onnxruntime"),
+        ({"cuda_graph": True}, "-graph must come with -fixed"),
         ({"precision": "int8_dynamic"}, "fp32, tf32, fp16, bf16, int8"),
         ({"provider": "cpu"}, "on cuda"),
     ],

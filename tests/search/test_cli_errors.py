@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from exporters import RUNTIMES
 from search.cli import main
 from tests.search.cli_fakes import SHAPE, TARGET, Fitted, contents, refused
 
@@ -180,9 +179,9 @@ def test_a_runtime_that_is_not_installed(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(type(RUNTIMES["openvino"]), "available", lambda self: False)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     words = ("--store", tmp_path / "s.db", "--target", "openvino-fp32")
-    assert "pip install openvino" in refused(capsys, 4, "profile", supernet, *words)
+    assert "pip install 'fleetfit[openvino]'" in refused(capsys, 4, "profile", supernet, *words)
 
 
 def test_a_truncated_checkpoint(
