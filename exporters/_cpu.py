@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import platform
 from pathlib import Path
 from typing import Literal
@@ -12,7 +11,6 @@ __all__ = ["weight_bits"]
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-@functools.cache
 def weight_bits(cpuinfo: Path = _CPUINFO, *, machine: str = "") -> Literal[7, 8]:
     """Bits of an int8 weight that products of uint8 and int8 can take without overflow.
 

@@ -37,8 +37,8 @@ def cuda_library() -> Any:
         from cuda.bindings import runtime
     except ImportError as exc:
         raise RuntimeMissing(
-            "cuda-bindings must be installed for this target, but it is not: "
-            "pip install 'fleetfit[tensorrt]'."
+            "cuda-bindings must be installed for this target, but it is not: pip install "
+            "cuda-bindings, of CUDA 12 ('cuda-bindings<13') where the driver is older than 580."
         ) from exc
     return runtime
 
@@ -72,7 +72,8 @@ def first_gpu() -> Gpu:
 def cuda_bus() -> tuple[int, int, int] | None:
     """Domain, bus and device (PCI) of the GPU that is used; None where CUDA does not tell.
 
-    The order of CUDA is not that of NVML, nor does every process see all GPUs; this is the same.
+    The order of CUDA is not that of NVML, nor does every process see all GPUs; the
+    place on the bus is the same.
     """
     try:
         which = cuda_library().cudaDeviceAttr
@@ -106,7 +107,7 @@ def bound(function: str) -> Callable[..., Any]:
         if int(error) != 0:
             raise SurroundingsError(
                 f"The GPU must take {function}, but CUDA says: {_text(library, error)}; free its "
-                "memory, look after its driver, or leave this target out."
+                "memory, check its driver, or leave this target out."
             )
         return values[0] if values else None
 

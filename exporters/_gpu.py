@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 
@@ -17,6 +18,8 @@ def capability_of(device: DeviceInfo) -> tuple[int, int] | None:
 
     Where GPUs differ, CUDA is asked which one that is.
     """
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # NVML sees them all the same
+        return None
     told = [re.search(r"compute capability (\d+)\.(\d+)", gpu) for gpu in device.gpus]
     found = {(int(one[1]), int(one[2])) if one else None for one in told}
     if len(found) < 2:

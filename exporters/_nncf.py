@@ -40,14 +40,17 @@ def write_quantized(
             )
     except Exception as exc:  # both raise plain RuntimeError for everything
         raise InputError(
-            f"NNCF must be able to quantise the network, but says: {said(exc)}"
+            f"NNCF must be able to quantise the network, but says: {said(exc).rstrip('.')}; choose "
+            "another precision."
         ) from exc
     path = directory / "model.xml"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         library.save_model(quantized, path, compress_to_fp16=False)
     except (OSError, RuntimeError) as exc:
-        raise SurroundingsError(f"{path} must be writable, but is not: {said(exc)}") from exc
+        raise SurroundingsError(
+            f"{path} must be writable, but is not: {said(exc)}; free space."
+        ) from exc
     return artifact_of(path, target, workload)
 
 

@@ -53,15 +53,20 @@ def open_model(model: str | bytes, options: dict[str, Any]) -> OrtSession:
             sess_options=given,
             providers=options["providers"],
             enable_fallback=0,
-            **_details(options),
+            provider_options=options.get("provider_options"),
         )
         session.disable_fallback()  # for versions that take no notice of the option
+        return OrtSession(session, path)  # reads names and metadata, which need not be text
+    except FleetfitError:
+        raise
     except Exception as exc:  # the vendor's classes share no base but Exception
         kind = _ERRORS.get(type(exc).__name__, SurroundingsError)
         if _MACHINE.search(str(exc).replace(path, "")):
             kind = SurroundingsError
-        raise kind(f"ONNX Runtime must be able to load {path}, but says: {said(exc)}") from exc
-    return OrtSession(session, path)
+        raise kind(
+            f"ONNX Runtime must be able to load {path}, but says: {said(exc).rstrip('.')}; build "
+            "or export it again, or choose another target."
+        ) from exc
 
 
 class OrtSession(Session):
@@ -142,7 +147,7 @@ def _failed(inputs: Inputs, exc: Exception, provider: str) -> FleetfitError:
     if type(exc).__name__ == "InvalidArgument" and not _MACHINE.search(str(exc)):
         return wrong_inputs(inputs, exc)
     return SurroundingsError(
-        f"{provider} must run the network, but ONNX Runtime says: {said(exc)}; look after the "
+        f"{provider} must run the network, but ONNX Runtime says: {said(exc)}; check the "
         "device and its driver, or choose another target."
     )
 
@@ -152,11 +157,6 @@ def _untold(told: str) -> SurroundingsError:
         "ONNX Runtime must tell which nodes a provider runs, but says: "
         f"{told}; pip install 'onnxruntime-gpu>={_GRAPH_INFO_VERSION}'."
     )
-
-
-def _details(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of the providers, where there are some."""
-    return {key: options[key] for key in ("provider_options",) if key in options}
 
 
 def _session_options(library: Any, options: dict[str, Any]) -> Any:

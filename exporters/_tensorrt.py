@@ -25,7 +25,7 @@ _PROBE_S: Final = 120.0
 T = TypeVar("T")
 _ADVICE: Final[dict[type[FleetfitError], str]] = {
     InputError: "build it again, or choose another target",
-    SurroundingsError: "free memory of the GPU, look after its driver, or choose another target",
+    SurroundingsError: "free memory of the GPU, check its driver, or choose another target",
 }
 
 

@@ -45,8 +45,8 @@ class Plan:
 def build_plan(model: bytes, recipe: Recipe, cache: TimingCache) -> Plan:
     """Build, and look into what was built; ``cache`` is read before and written afterwards.
 
-    Raises RuntimeMissing; InputError where TensorRT cannot read the model or is too old;
-    SurroundingsError where it cannot build. TensorRT must have been ``started``.
+    Raises RuntimeMissing; InputError where TensorRT cannot read the model; SurroundingsError where
+    it cannot build or is too old. TensorRT must have been ``started``.
     """
     require_tensorrt()
     import tensorrt as trt
@@ -54,8 +54,13 @@ def build_plan(model: bytes, recipe: Recipe, cache: TimingCache) -> Plan:
     kept = Messages()
     logger = messages(kept)
     builder = asked(lambda: trt.Builder(logger), "start", kept, kind=SurroundingsError)
-    network = builder.create_network(network_flags())
-    parser = trt.OnnxParser(network, logger)
+    flags = network_flags()
+    network = asked(
+        lambda: builder.create_network(flags), "begin a network", kept, kind=SurroundingsError
+    )
+    parser = asked(
+        lambda: trt.OnnxParser(network, logger), "begin to read", kept, kind=SurroundingsError
+    )
     if not parser.parse(model):
         told = [said(parser.get_error(i).desc()) for i in range(parser.num_errors)]
         raise InputError(
@@ -63,7 +68,8 @@ def build_plan(model: bytes, recipe: Recipe, cache: TimingCache) -> Plan:
             f"{(told or [kept.last()])[0].rstrip('.')}; choose another target, or report the "
             "architecture."
         )
-    config = _config(builder, recipe)
+    config = asked(builder.create_builder_config, "begin to build", kept, kind=SurroundingsError)
+    _configure(builder, config, recipe)
     _use(config, cache.read())
     kept.last()  # what it said of a cache that did not fit
     built = asked(
@@ -82,8 +88,8 @@ def network_flags() -> int:
 
     major = int(trt_version().split(".")[0])
     if major < _LEAST_VERSION:
-        raise InputError(
-            f"TensorRT must be version 10 or 11, but {trt.__version__} is installed; "
+        raise SurroundingsError(
+            f"TensorRT must be of version 10 or newer, but {trt.__version__} is installed; "
             "pip install 'tensorrt>=10.13'."
         )
     # By name: the value of the bit is not the same in both.
@@ -91,10 +97,9 @@ def network_flags() -> int:
     return 1 << strong if major == _LEAST_VERSION else 0
 
 
-def _config(builder: trt.Builder, recipe: Recipe) -> trt.IBuilderConfig:
+def _configure(builder: trt.Builder, config: trt.IBuilderConfig, recipe: Recipe) -> None:
     import tensorrt as trt
 
-    config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
     # So that the inspector tells the types of layers; it does not change kernels.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -119,7 +124,6 @@ def _config(builder: trt.Builder, recipe: Recipe) -> trt.IBuilderConfig:
             raise SurroundingsError(
                 f"TensorRT must take the profile {recipe.profile}, but {told}; report it."
             )
-    return config
 
 
 def _use(config: trt.IBuilderConfig, data: bytes) -> None:

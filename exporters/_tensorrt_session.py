@@ -114,8 +114,9 @@ class TensorRtSession(Session):
             raise wrong_inputs(inputs, f"from {least} to {most}, which the engine was built for")
         self._filled, self._graph = None, None  # should something go wrong on the way
         shapes = dict.fromkeys(self._engine.inputs, shape) | self._engine.reshape(shape)
+        left = math.prod(most) / math.prod(shape)
         for name, sizes in shapes.items():
-            self._buffers.fit(name, sizes, self._kind(name))
+            self._buffers.fit(name, sizes, self._kind(name), left=left)
         self._filled = shape
 
     def _kind(self, name: str) -> np.dtype[Any]:
@@ -132,15 +133,16 @@ class _Buffers:
         self.arrays: dict[str, npt.NDArray[Any]] = {}
         """The host's part in the shape of the last ``fit``."""
 
-    def fit(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Room for an array; the engine is told where, unless it knows."""
+    def fit(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, left: float) -> None:
+        """Room for an array, which may grow ``left`` times; the engine is told where."""
         size_bytes = math.prod(shape) * dtype.itemsize
         had_bytes = self._pairs[name].size_bytes if name in self._pairs else 0
         if had_bytes < size_bytes:
             self.arrays.pop(name, None)
             self._pairs.pop(name, None)  # free before more is taken
-            # At least twice as much, so that lengths that grow one by one do not allocate each.
-            self._pairs[name] = Pair(max(size_bytes, 2 * had_bytes))
+            # Twice as much where it may grow, so that lengths one by one do not allocate each.
+            most_bytes = math.ceil(size_bytes * left)
+            self._pairs[name] = Pair(max(size_bytes, min(2 * had_bytes, most_bytes)))
         pair = self._pairs[name]
         self.arrays[name] = pair.array(shape, dtype)
         if self._addresses.get(name) != pair.device:

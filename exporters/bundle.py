@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from exporters._file import artifact_of
+from exporters._file import artifact_of, existing
 from exporters.loaded import LoadedBundle
 from exporters.manifest import Manifest, read_manifest
 from exporters.questions import QuestionEncoder
@@ -51,6 +51,7 @@ def write_bundle(
     ordered = {name: np.ascontiguousarray(weights[name]) for name in weight_shapes(arch)}
     with new_directory(Path(path)) as directory:
         if isinstance(model, Artifact):
+            existing(model)
             manifest = dataclasses.replace(manifest, model=Path(model.path).name)
             for part in model.files:
                 write_bytes(directory / part.name, part.read_bytes())
@@ -77,7 +78,7 @@ def _check_model(model: onnx.ModelProto | Artifact, manifest: Manifest) -> None:
     elif (model.target, model.workload) != (manifest.target, manifest.workload):
         raise InputError(
             f"A bundle's model must be built for {manifest.target}, {manifest.workload}, but is "
-            f"for {model.target}, {model.workload}."
+            f"for {model.target}, {model.workload}; build it for these."
         )
 
 
@@ -107,18 +108,21 @@ def load_bundle(path: Path | str, *, host_code: bool = False) -> LoadedBundle:
     _check_session(session, manifest)
     spans = arch.head.kind == "span"
     questions = QuestionEncoder(tokenizer, max_length=manifest.max_length) if spans else None
-    return LoadedBundle(manifest=manifest, session=session, encoder=encoder, questions=questions)
+    loaded = LoadedBundle(manifest=manifest, session=session, encoder=encoder, questions=questions)
+    loaded.try_out()
+    return loaded
 
 
 def _check_session(session: Session, manifest: Manifest) -> None:
-    """The adapter has looked at the inputs; here the rest that the manifest says of the model."""
+    """The adapter has looked at the inputs; here names and axes that the manifest says."""
     output, workload = manifest.architecture.head.output, manifest.workload
     fixed = manifest.target.shapes == "fixed"
     shape = (workload.batch, workload.seq_len) if fixed else None
     if session.outputs != (output,) or session.shape != shape:
         raise InputError(
             f"A bundle's model must give {output} with {shape or 'named axes'} as its manifest "
-            f"says, but gives {', '.join(session.outputs)} with {session.shape or 'named axes'}."
+            f"says, but gives {', '.join(session.outputs)} with {session.shape or 'named axes'}; "
+            "export the bundle again."
         )
 
 
@@ -138,19 +142,35 @@ def read_weights(path: Path | str) -> Weights:
 
 def _verified(directory: Path) -> Manifest:
     """The manifest of a directory whose files are exactly those that it lists."""
+    try:
+        return _compared(directory)
+    except OSError as exc:
+        raise InputError(
+            f"A bundle must be readable, but of {exc.filename or directory} the system says: "
+            f"{exc.strerror}; give this process the right to read all of it."
+        ) from exc
+
+
+def _compared(directory: Path) -> Manifest:
     if not directory.is_dir():
-        raise InputError(f"A bundle must be a directory, but {directory} is none.")
+        raise InputError(
+            f"A bundle must be a directory, but {directory} is none; give what export wrote."
+        )
     _check_file(directory, _MANIFEST)
     text = read_text(directory / _MANIFEST, "A bundle's manifest.json")
     manifest = read_manifest(text, str(directory / _MANIFEST))
     found = {name for name in _files(directory) if name != _MANIFEST}
     for name in sorted(manifest.files.keys() - found):
-        raise InputError(f"A bundle must hold the files it lists, but {name} is missing.")
+        raise InputError(
+            f"A bundle must hold the files it lists, but {name} is missing; copy it whole."
+        )
     for name in sorted(found - manifest.files.keys()):
-        raise InputError(f"A bundle must hold only the files it lists, but {name} is extra.")
+        raise InputError(
+            f"A bundle must hold only the files it lists, but {name} is extra; remove it."
+        )
     for name, digest in sorted(manifest.files.items()):
         _check_file(directory, name)
-        if _hash(directory / name) != digest:
+        if sha256_of(directory / name) != digest:
             raise InputError(
                 f"A bundle's files must be as they were written, but {name} was changed; "
                 "copy or export the bundle again."
@@ -171,21 +191,21 @@ def _check_file(directory: Path, name: str) -> None:
     except (OSError, RuntimeError):  # links in a circle
         inside = False
     if not inside:
-        raise InputError(f"A bundle's files must lie inside it, but {name} leads outside.")
+        raise InputError(
+            f"A bundle's files must lie inside it, but {name} leads outside; copy "
+            "what export wrote."
+        )
     if path.exists() and not path.is_file():
-        raise InputError(f"A bundle must hold plain files, but {name} is none.")
+        raise InputError(f"A bundle must hold plain files, but {name} is none; copy it whole.")
 
 
-def _hash(path: Path) -> str:
-    try:
-        return sha256_of(path)
-    except OSError as exc:
-        raise InputError(f"A bundle's files must be readable, but {path} is not.") from exc
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _files(directory: Path) -> Iterator[str]:
     """Relative names of everything in a directory that is not itself a plain directory."""
-    for base, folders, names in os.walk(directory):
+    for base, folders, names in os.walk(directory, onerror=_raise):
         linked = [f for f in folders if (Path(base) / f).is_symlink()]
         for name in sorted([*names, *linked]):
             yield (Path(base) / name).relative_to(directory).as_posix()

@@ -35,7 +35,7 @@ def activation_ranges(
     names = linear_inputs(model)
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
-    del watched.graph.output[:]  # they would be kept of every run
+    del watched.graph.output[:]  # they would be kept for every run
     for name in names:
         for op in ("ReduceMin", "ReduceMax"):
             end = f"{name}.{op}"

@@ -250,20 +250,25 @@ def _masked_lm(g: GraphBuilder, x: str, arch: Architecture, weights: Weights) ->
     g.add("Reshape", [scores, shape], "head.by_position")
 
 
+def output_shape(arch: Architecture, batch: str | int, seq: str | int) -> tuple[str | int, ...]:
+    """Of the one output of an exported network; numbers, or names of axes."""
+    last: dict[str, tuple[str | int, ...]] = {
+        "none": (batch, seq, arch.width),
+        "masked_lm": (batch, seq, arch.embedding.vocab_size),
+        "span": (batch, seq, arch.head.outputs),
+        "classification": (batch, arch.head.outputs),
+        "embedding": (batch, arch.width),
+    }
+    return last[arch.head.kind]
+
+
 def _model(g: GraphBuilder, arch: Architecture, workload: Workload | None) -> onnx.ModelProto:
     axes: tuple[str | int, str | int] = ("batch", "seq")
     if workload is not None:
         axes = (workload.batch, workload.seq_len)
-    last = {
-        "none": (*axes, arch.width),
-        "masked_lm": (*axes, arch.embedding.vocab_size),
-        "span": (*axes, arch.head.outputs),
-        "classification": (axes[0], arch.head.outputs),
-        "embedding": (axes[0], arch.width),
-    }[arch.head.kind]
     info = helper.make_tensor_value_info
     inputs = [info(name, TensorProto.INT64, list(axes)) for name in INPUTS]
-    outputs = [info(arch.head.output, TensorProto.FLOAT, list(last))]
+    outputs = [info(arch.head.output, TensorProto.FLOAT, list(output_shape(arch, *axes)))]
     g.interface(inputs, outputs)
     model = g.model
     model.ir_version, model.producer_name = IR_VERSION, "fleetfit"

@@ -20,7 +20,8 @@ from fleetfit.files import read_text, write_text
 __all__ = ["EngineRecord", "Profile", "check_bytes", "check_place", "read_record", "write_record"]
 
 _LOADED_BY: Final = frozenset({(10, 10), (10, 11), (11, 11)})
-"""Major version that built a version-compatible engine, and one that loads it."""
+"""Major version that built a version-compatible engine, and one that loads it (NVIDIA's TensorRT
+documentation, "Engine Compatibility")."""
 _AMPERE: Final = (8, 0)
 """What engines for other GPUs need at least (HardwareCompatibilityLevel.AMPERE_PLUS)."""
 
@@ -38,7 +39,9 @@ class Profile:
         """In order, from 1."""
         for a, b, c in zip(self.least, self.usual, self.most, strict=True):
             if not 1 <= a <= b <= c:
-                raise InputError(f"A profile's shapes must grow from 1, but got {self}.")
+                raise InputError(
+                    f"A profile's shapes must grow from 1, but got {self}; build the engine again."
+                )
 
     def __str__(self) -> str:
         """As in ``1x1 to 4x512, tuned for 1x128``."""
@@ -81,8 +84,8 @@ class EngineRecord:
         sizes = (self.file_bytes, self.device_memory_bytes + 1, *self.layers.values())
         if min(sizes) < 1 or not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise InputError(
-                "An engine's record must have a file of at least 1 byte, numbers of memory and "
-                "layers, and a SHA-256 of 64 digits, but got "
+                "An engine's record must have a file of at least 1 byte, sizes and layer "
+                "counts that are not negative, and a SHA-256 of 64 digits, but got "
                 f"{self.file_bytes}, {self.device_memory_bytes}, {self.layers}, {self.sha256!r}."
             )
 
@@ -101,19 +104,19 @@ def read_record(engine: Path) -> EngineRecord:
     """Raises InputError where it is not there, damaged or of another format."""
     path = record_path(engine)
     text = read_text(path, "An engine's record")
+    version = re.search(r'"format_version": ?(\d{1,9})\b', text)  # others may have other fields
+    if version and int(version[1]) != 1:
+        raise InputError(
+            f"An engine's record must have format version 1, but {path} has {version[1]}; install "
+            "a version of fleetfit that reads it."
+        )
     try:
-        record = loads(EngineRecord, text)
+        return loads(EngineRecord, text)
     except InputError as exc:
         raise InputError(
-            f"An engine's record must be as it was written, but of {path.name} beside {engine}: "
-            f"{exc} Build the engine again."
+            f"An engine's record must be as it was written, but {path} is not: "
+            f"{str(exc).rstrip('.')}; build the engine again."
         ) from exc
-    if record.format_version != 1:
-        raise InputError(
-            f"An engine's record must have format version 1, but {path} has "
-            f"{record.format_version}; install a version of fleetfit that reads it."
-        )
-    return record
 
 
 def check_bytes(data: bytes, record: EngineRecord, engine: Path) -> None:
@@ -136,19 +139,19 @@ def check_place(record: EngineRecord, version: str, gpu: Gpu) -> None:
     ):
         also = " or newer" if record.compatible == "version" else ""
         raise SurroundingsError(
-            f"An engine must meet the TensorRT it was built by, {record.tensorrt}{also}, but here "
-            f"is {version}; build or export it here."
+            f"An engine must run on the TensorRT it was built by, {record.tensorrt}{also}, but "
+            f"here is {version}; build or export it here."
         )
     if record.compatible == "hardware":
         if gpu.capability < _AMPERE:
             raise SurroundingsError(
-                "An engine for other GPUs must meet one of compute capability 8.0 or newer, but "
+                "An engine for other GPUs must run on one of compute capability 8.0 or newer, but "
                 f"here is {gpu}; build or export it here."
             )
     elif (record.gpu, record.capability) != (gpu.name, gpu.capability):
         built = "{}, compute capability {}.{}".format(record.gpu, *record.capability)
         raise SurroundingsError(
-            f"An engine must meet the GPU it was built on, {built}, but here is {gpu}; build or "
+            f"An engine must run on the GPU it was built on, {built}, but here is {gpu}; build or "
             "export it here, or build it hardware-compatible."
         )
 

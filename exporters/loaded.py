@@ -9,10 +9,11 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from exporters.emit import output_shape
 from exporters.manifest import Manifest
 from exporters.questions import Answer, QuestionEncoder, Window
-from exporters.rows import stacked
-from exporters.runtime import Session
+from exporters.rows import Row, stacked
+from exporters.runtime import Inputs, Session
 from exporters.text import TextEncoder
 from fleetfit import InputError
 
@@ -58,7 +59,7 @@ class LoadedBundle:
         labels, results = self.manifest.labels, []
         if not labels:
             raise InputError("The bundle must have labels, but gives a number; use numbers.")
-        for logits in self._rows(texts, seconds, "logits"):
+        for logits in self._rows(texts, seconds):
             shares = _softmax(logits)
             order = np.argsort(-shares, kind="stable")
             results.append({labels[i]: float(shares[i]) for i in order})
@@ -69,12 +70,12 @@ class LoadedBundle:
         self._need("classification")
         if self.manifest.labels:
             raise InputError("The bundle must give a number, but has labels; use predict.")
-        return [float(logits[0]) for logits in self._rows(texts, seconds, "logits")]
+        return [float(logits[0]) for logits in self._rows(texts, seconds)]
 
     def embed(self, texts: Sequence[str]) -> _Numbers:
         """Texts x width, rows of length 1; raises InputError like ``predict``."""
         self._need("embedding")
-        rows = list(self._rows(texts, None, "embedding"))
+        rows = list(self._rows(texts, None))
         width = self.manifest.architecture.width
         return np.stack(rows) if rows else np.zeros((0, width), dtype=np.float32)
 
@@ -114,16 +115,32 @@ class LoadedBundle:
         missing = 0 if shape is None else shape[0] - len(group)
         rows = [window.row for window in [*group, *group[:1] * missing]]
         inputs = stacked(rows, pad=self._encoder.pad, seq_len=shape[1] if shape else None)
-        return self.session.run(inputs)["logits"][: len(group)]
+        return self._run(inputs)[: len(group)]
+
+    def try_out(self) -> None:
+        """Run padding once; raises InputError where the model does not give what it should."""
+        batch, seq_len = self.session.shape or (1, 1)
+        row: Row = ([self._encoder.pad], [0])
+        self._run(stacked([row] * batch, pad=self._encoder.pad, seq_len=seq_len))
+
+    def _run(self, inputs: Inputs) -> _Numbers:
+        """The network's one output, which must be as its head says."""
+        arch = self.manifest.architecture
+        values = self.session.run(inputs)[arch.head.output]
+        wanted = output_shape(arch, *inputs["input_ids"].shape)
+        if values.shape != wanted:
+            raise InputError(
+                f"A bundle's model must give {arch.head.output} of the shape {wanted} as its "
+                f"manifest says, but gives {values.shape}; export the bundle again."
+            )
+        return values
 
     def _need(self, kind: str) -> None:
         found = self.manifest.architecture.head.kind
         if found != kind:
             raise InputError(f"The bundle must have a head of kind {kind}, but has {found}.")
 
-    def _rows(
-        self, texts: Sequence[str], seconds: Sequence[str] | None, output: str
-    ) -> Iterator[_Numbers]:
+    def _rows(self, texts: Sequence[str], seconds: Sequence[str] | None) -> Iterator[_Numbers]:
         firsts = _listed(texts)
         others = None if seconds is None else _listed(seconds)
         self._check_pairs(firsts, others)
@@ -135,7 +152,7 @@ class LoadedBundle:
             group = [*firsts[start : start + batch], *empty]
             beside = None if others is None else [*others[start : start + batch], *empty]
             inputs = self._encoder.encode(group, beside, seq_len=shape[1] if shape else None)
-            yield from self.session.run(inputs)[output][:count]
+            yield from self._run(inputs)[:count]
 
     def _check_pairs(self, texts: list[str], seconds: list[str] | None) -> None:
         if self.manifest.pairs != (seconds is not None):
@@ -146,7 +163,7 @@ class LoadedBundle:
 
 
 def _listed(texts: Iterable[str]) -> list[str]:
-    """The texts as a list; raises InputError for anything else, a single string among it."""
+    """The texts as a list; raises InputError for anything else, single strings included."""
     ordered = isinstance(texts, Iterable) and not isinstance(texts, str | bytes | Mapping | AnySet)
     found = list(texts) if ordered else [None]
     if not all(isinstance(text, str) for text in found):

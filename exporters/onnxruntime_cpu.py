@@ -24,7 +24,7 @@ from exporters.runtime import (
     check_read_back,
     check_target,
 )
-from fleetfit import DeviceInfo, SurroundingsError, Target, Workload
+from fleetfit import QUANTIZED, DeviceInfo, InputError, SurroundingsError, Target, Workload
 
 __all__ = ["OnnxRuntimeCpu", "plain_session"]
 
@@ -102,7 +102,8 @@ class OnnxRuntimeCpu(Runtime):
         loaded = open_model(existing(artifact), options)
         wanted = read_back(options) | {PRECISION: target.precision}
         check_read_back(target, wanted, loaded.properties)
-        _check_bits(loaded.metadata.get(BITS))
+        if target.precision in QUANTIZED:
+            _check_bits(loaded.metadata.get(BITS))
         return loaded
 
 
@@ -118,8 +119,12 @@ def plain_session(path: str) -> Session:
 
 def _check_bits(bits: str | None) -> None:
     """int8 that would overflow on this processor gives wrong answers, not slow ones."""
-    if bits not in (None, "7", str(weight_bits())):
+    if bits not in ("7", "8"):
+        raise InputError(
+            f"An int8 model must say {BITS} 7 or 8, but says {bits}; build or export it again."
+        )
+    if int(bits) > weight_bits():
         raise SurroundingsError(
-            "This model's int8 weights have 8 bits, which must meet a processor with VNNI, but "
-            "this one has none; export the bundle here."
+            "int8 weights of 8 bits need a processor with VNNI, but this one has none; export the "
+            "bundle here."
         )

@@ -212,7 +212,7 @@ def _preloaded(library: Any) -> str:
 def _not_started(told: str) -> SurroundingsError:
     says = f" and says: {told}" if told else ""
     return SurroundingsError(
-        f"ONNX Runtime must start its CUDA provider for this target, but it does not{says}; look "
-        "after the NVIDIA driver, CUDA and cuDNN (pip install 'fleetfit[cuda]') and the GPU, and "
-        "after a plain onnxruntime that is installed beside onnxruntime-gpu."
+        f"ONNX Runtime must start its CUDA provider for this target, but it does not{says}; "
+        "check the NVIDIA driver, CUDA and cuDNN (pip install 'fleetfit[cuda]') and the GPU, and "
+        "that no plain onnxruntime is installed beside onnxruntime-gpu."
     )

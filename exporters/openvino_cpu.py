@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from exporters._file import existing, write_onnx
 from exporters._nncf import write_quantized
 from exporters._openvino import ov_core, ov_library
 from exporters.emit import SIZES
-from exporters.input_rule import InputRule, wrong_inputs
+from exporters.input_rule import InputRule
 from exporters.quantize import PRECISION
 from exporters.runtime import (
     Artifact,
@@ -33,6 +34,7 @@ from exporters.runtime import (
 )
 from fleetfit import (
     DeviceInfo,
+    FleetfitError,
     InputError,
     Precision,
     SurroundingsError,
@@ -131,22 +133,29 @@ class OpenVinoCpu(Runtime):
                 "does not; choose fp32."
             )
         path = existing(artifact)
-        try:
+        with _asked_to(f"read {path}", InputError, "build or export it again"):
             model = core.read_model(path)
-        except Exception as exc:  # OpenVINO raises plain RuntimeError for everything
-            raise InputError(
-                f"OpenVINO must be able to read {path}, but says: {said(exc)}"
-            ) from exc
-        try:
+        with _asked_to(f"compile {path}", SurroundingsError, "choose another target"):
             compiled = core.compile_model(model, options["device"], options["properties"])
-        except Exception as exc:  # as above
-            raise SurroundingsError(
-                f"OpenVINO must be able to compile {path}, but says: {said(exc)}"
-            ) from exc
-        loaded = _OpenVinoSession(model, compiled, path)
+        # Names and metadata need not be text.
+        with _asked_to(f"run {path}", InputError, "build or export it again"):
+            loaded = _OpenVinoSession(model, compiled, path)
         wanted = options["properties"] | {PRECISION: target.precision}
         check_read_back(target, wanted, loaded.properties)
         return loaded
+
+
+@contextlib.contextmanager
+def _asked_to(do: str, kind: type[FleetfitError], advice: str) -> Iterator[None]:
+    """Turn whatever OpenVINO raises, a plain RuntimeError mostly, into ``kind``."""
+    try:
+        yield
+    except FleetfitError:
+        raise
+    except Exception as exc:
+        raise kind(
+            f"OpenVINO must be able to {do}, but says: {said(exc).rstrip('.')}; {advice}."
+        ) from exc
 
 
 class _OpenVinoSession(Session):
@@ -155,7 +164,7 @@ class _OpenVinoSession(Session):
         self._request = compiled.create_infer_request()
         self._outputs = tuple(o.get_any_name() for o in compiled.outputs)
         inputs = {i.get_any_name(): _dims(i.get_partial_shape()) for i in compiled.inputs}
-        self._rule = InputRule.of(path, inputs, _sizes(model))
+        self._rule = InputRule.of(path, inputs, _metadata(model))
         self._lock = threading.Lock()  # one request
         self._own: dict[str, npt.NDArray[np.int64]] = {}
         self._filled: tuple[int, ...] = ()
@@ -176,13 +185,12 @@ class _OpenVinoSession(Session):
     def run(self, inputs: Inputs) -> Outputs:
         self._rule.check(inputs)
         with self._lock:
-            try:
+            # The rule has passed them, so what fails now is the machine.
+            shape = list(inputs["input_ids"].shape)
+            advice = "free memory, or take a smaller batch, length or network"
+            with _asked_to(f"run the network on {shape}", SurroundingsError, advice):
                 self._fill(inputs)
                 found = self._request.infer()  # copies the outputs
-            except Exception as exc:  # as in load
-                if "alloc" in str(exc).lower():
-                    raise SurroundingsError("Memory must suffice to run the network.") from exc
-                raise wrong_inputs(inputs, exc) from exc
             return dict(zip(self._outputs, found.to_tuple(), strict=True))
 
     def _fill(self, inputs: Inputs) -> None:
@@ -206,8 +214,8 @@ _READ = (
 )
 
 
-def _sizes(model: Any) -> dict[str, str]:
-    """What an emitted model says of itself; OpenVINO keeps ONNX's metadata there."""
+def _metadata(model: Any) -> dict[str, str]:
+    """What an emitted model says of its sizes; OpenVINO keeps ONNX's metadata there."""
     places = {name: ["framework", name] for name in SIZES}
     return {
         name: str(model.get_rt_info(where).value)

@@ -9,6 +9,7 @@ each word, unless the head reads it, too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -19,7 +20,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from exporters._graph import GraphBuilder
-from fleetfit import Precision
+from fleetfit import InputError, Precision
 
 __all__ = [
     "BITS",
@@ -44,6 +45,14 @@ class ActivationRange:
 
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        """Both are finite."""
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise InputError(
+                "Activations must be finite on the texts for calibration, but one lies from "
+                f"{self.low} to {self.high}; train the network again with a lower learning rate."
+            )
 
     def affine(self) -> tuple[np.float32, np.uint8]:
         """Scale and zero point of uint8; 0 is exact, for padding and empty rows."""

@@ -61,7 +61,7 @@ class QuestionEncoder:
     def windows(self, question: str, context: str) -> Iterator[Window]:
         """At least one; all of the context stands in them, however long it is.
 
-        Raises InputError for texts that are no valid Unicode.
+        Raises InputError for texts that are not valid Unicode.
         """
         asked, known = encodings(self._tokenizer, [question, context], bare=True)
         ids, offsets = known.ids, known.offsets

@@ -20,7 +20,7 @@ def stacked(
 
     ``pad``: the id of padding. At least one position of each row is real, even where it is empty.
     """
-    length = seq_len or max(1, max(len(row) for row, _ in rows))
+    length = seq_len or max(1, max((len(row) for row, _ in rows), default=1))
     shape = (len(rows), length)
     ids = np.full(shape, pad, dtype=np.int64)
     mask = np.zeros(shape, dtype=np.int64)

@@ -32,6 +32,7 @@ from exporters.engine_record import (
     read_record,
     write_record,
 )
+from exporters.input_rule import size_of
 from exporters.quantize import PRECISION, quantize_static
 from exporters.runtime import (
     Artifact,
@@ -122,7 +123,8 @@ class TensorRtGpu(Runtime):
         use_first()
         metadata = {p.key: p.value for p in model.metadata_props}
         sizes = {name: metadata[name] for name in SIZES if name in metadata}
-        profile = _profile(target, workload, sizes.get("max_positions"))
+        longest = size_of("the model", "max_positions", metadata)
+        profile = _profile(target, workload, longest or workload.seq_len)
         recipe = Recipe(
             tf32=target.precision == "tf32", compatible=target.compatible, profile=profile
         )
@@ -216,12 +218,11 @@ def _in_precision(
     return model
 
 
-def _profile(target: Target, workload: Workload, longest: str | None) -> Profile:
+def _profile(target: Target, workload: Workload, positions: int) -> Profile:
     """The one shape, or every length at batches up to the workload's (at least four)."""
     usual = (workload.batch, workload.seq_len)
     if target.shapes == "fixed":
         return Profile(least=usual, usual=usual, most=usual)
-    positions = int(longest) if longest and longest.isdecimal() else workload.seq_len
     if workload.seq_len > positions:
         raise InputError(
             f"A workload's length must be at most the {positions} positions of the network, but "

@@ -36,14 +36,20 @@ class TextEncoder:
         needed = 1 + max(ids, default=-1)
         if needed > embedding.vocab_size:
             raise InputError(
-                f"A tokenizer must fit the network's {embedding.vocab_size} words, "
-                f"but needs {needed}."
+                f"A tokenizer must fit the network's {embedding.vocab_size} words, but needs "
+                f"{needed}; take the tokenizer that the network was trained with."
+            )
+        added = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        if added > self._max_length:  # the library would cut nothing
+            raise InputError(
+                f"A tokenizer must add at most the {self._max_length} tokens that a text may have, "
+                f"but adds {added}; take the tokenizer that the network was trained with."
             )
         segments = 1 + max(probe.type_ids, default=-1)
         if segments > embedding.segments:
             raise InputError(
-                f"A tokenizer must fit the network's {embedding.segments} segments, "
-                f"but needs {segments}."
+                f"A tokenizer must fit the network's {embedding.segments} segments, but needs "
+                f"{segments}; take the tokenizer that the network was trained with."
             )
 
     def encode(
@@ -55,7 +61,7 @@ class TextEncoder:
     ) -> dict[str, npt.NDArray[np.int64]]:
         """Inputs of a network, batch x seq; see ``stacked``.
 
-        ``seconds``: the second text of each pair. Raises InputError for texts that are no valid
+        ``seconds``: the second text of each pair. Raises InputError for texts that are not valid
         Unicode.
         """
         rows = self._single(texts) if seconds is None else self._paired(texts, seconds)
@@ -87,7 +93,7 @@ def read_tokenizer(text: str) -> Any:
     try:
         found = Tokenizer.from_str(text)
     except BaseException as exc:
-        raise _translated(exc, "A tokenizer must be a valid tokenizer.json") from exc
+        raise _refused(exc, "A tokenizer must be a valid tokenizer.json") from exc
     found.no_padding()
     found.no_truncation()
     return found
@@ -96,7 +102,7 @@ def read_tokenizer(text: str) -> Any:
 def encodings(tokenizer: Any, texts: Sequence[str], *, bare: bool = False) -> list[Any]:
     """What the library makes of each text; ``bare``: without special tokens.
 
-    Raises InputError for what is no valid Unicode, and for a tokenizer that cannot go on.
+    Raises InputError for what is not valid Unicode, and for a tokenizer that cannot go on.
     """
     try:
         found: list[Any] = tokenizer.encode_batch(list(texts), add_special_tokens=not bare)
@@ -105,7 +111,7 @@ def encodings(tokenizer: Any, texts: Sequence[str], *, bare: bool = False) -> li
             "Texts must be valid Unicode, but one holds half a character; decode bytes as UTF-8."
         ) from exc
     except BaseException as exc:
-        raise _translated(exc, "A tokenizer must take any text") from exc
+        raise _refused(exc, "A tokenizer must take any text") from exc
     return found
 
 
@@ -117,8 +123,9 @@ def specials(tokenizer: Any) -> tuple[int, int]:
     return cls, sep
 
 
-def _translated(exc: BaseException, rule: str) -> BaseException:
+def _refused(exc: BaseException, rule: str) -> InputError:
     """The library raises bare Exception, and where it panics a class without a name to import."""
-    if isinstance(exc, Exception) or type(exc).__name__ == "PanicException":
-        return InputError(f"{rule}, but the library says: {exc}.")
-    return exc
+    if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
+        raise  # an interrupt
+    told = str(exc).rstrip(".")
+    return InputError(f"{rule}, but the library says: {told}; take the one it was trained with.")

@@ -21,6 +21,9 @@ from calibration; int8_dynamic: activations by the scale of each run (ONNX Runti
 QUANTIZED: Final[tuple[Precision, ...]] = ("int8", "int8_dynamic")
 """Chosen only when asked for by name: they can cost quality, and int8 takes calibration text."""
 
+MOST_THREADS: Final = 4096
+"""More than any machine has; runtimes take a C int and fail otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
@@ -96,8 +99,8 @@ class Target:
     def __post_init__(self) -> None:
         """Threads are always explicit, names are known."""
         check_literals(self)
-        if self.threads < 1:
-            raise InputError(f"`threads >= 1` must hold, but got {self.threads}.")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise InputError(f"`1 <= threads <= {MOST_THREADS}` must hold, but got {self.threads}.")
 
     @property
     def id(self) -> str:
@@ -105,7 +108,7 @@ class Target:
         return digest(self)
 
     def __str__(self) -> str:
-        """For tables, as in ``openvino-bf16-2t``; options beside the default are named."""
+        """For tables, as in ``openvino-bf16-2t``; all but affinity that is not the default."""
         gpu = "-cuda" * (self.provider == "cuda" and self.runtime != "tensorrt")
         name = f"{self.runtime}{gpu}-{self.precision}-{self.threads}t"
         name += "-fixed" * (self.shapes == "fixed") + "-spin" * self.spinning

@@ -5,6 +5,7 @@ A seal is no signature: who can write the manifest can have it agree with any fi
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -15,12 +16,14 @@ from typing import Any
 import onnx
 import pytest
 
-from exporters import Manifest, load_bundle
-from fleetfit import InputError, RuntimeName, Target
+from exporters import Manifest, emit, load_bundle, random_weights
+from fleetfit import Head, InputError, RuntimeName, Target
 from tests.exporters.bundles import (
     Write,
     build_bundle,
     build_manifest,
+    build_mixed,
+    build_spans,
     build_tokenizer,
     replace_file,
 )
@@ -73,6 +76,56 @@ def test_a_model_with_changed_bytes_never_ends_the_process(path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.split()[-1]) >= 10
+
+
+@pytest.mark.parametrize(
+    "name", [b"input_ids", b"logits", b"vocab_size"], ids=["input", "output", "metadata"]
+)
+def test_names_that_are_no_text_are_refused(path: Path, name: bytes) -> None:
+    model = (path / "model.onnx").read_bytes()
+    replace_file(path, "model.onnx", model.replace(name, b"\xff" + name[1:]))
+    with pytest.raises(InputError, match="model"):
+        load_bundle(path)
+
+
+HEADS = {
+    "classification": Head(kind="classification", pooling="mean", outputs=5),
+    "span": Head(kind="span", outputs=2),
+    "embedding": Head(kind="embedding", pooling="mean"),
+}
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("classification", Head(kind="classification", pooling="mean", outputs=3)),
+        ("classification", Head(kind="classification", pooling="mean", outputs=7)),
+        ("classification", Head(kind="span", outputs=5)),
+        ("span", Head(kind="span", outputs=1)),
+        ("embedding", None),
+    ],
+    ids=["fewer", "more", "by position", "one end", "another width"],
+)
+def test_a_model_with_another_head_is_refused(
+    tmp_path: Path, runtime: RuntimeName, kind: str, other: Head | None
+) -> None:
+    pytest.importorskip(runtime)
+    target = Target(runtime=runtime)
+    whole = build_spans(target=target) if kind == "span" else build_manifest(target=target)
+    arch = build_mixed(HEADS[kind])
+    if kind == "embedding":
+        whole = dataclasses.replace(whole, labels=(), architecture=arch)
+    path = build_bundle(tmp_path / "bundle", whole)
+    if other is None:
+        wider = dataclasses.replace(arch.layers[-1], width=20)
+        arch = dataclasses.replace(arch, layers=(*arch.layers[:-1], wider))
+    else:
+        arch = dataclasses.replace(arch, head=other)
+    model = emit(arch, random_weights(arch))
+    replace_file(path, "model.onnx", model.SerializeToString())
+    with pytest.raises(InputError, match=r"must give \w+ of the shape .* but gives"):
+        load_bundle(path)
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.xml"])
@@ -129,6 +182,16 @@ def with_another_segment(data: dict[str, Any]) -> None:
     }
 
 
+def with_many_specials(data: dict[str, Any]) -> None:
+    many = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}] * 13
+    data["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [*many, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]}},
+    }
+
+
 def with_a_panic(data: dict[str, Any]) -> None:
     data["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
 
@@ -140,6 +203,7 @@ def with_a_panic(data: dict[str, Any]) -> None:
         (with_more_words, "100 words, but needs 101"),
         (with_another_special_id, "100 words, but needs 5001"),
         (with_another_segment, "2 segments, but needs 8"),
+        (with_many_specials, "at most the 12 tokens .* but adds 13"),
         (with_a_panic, r"valid tokenizer\.json"),
         (dict.clear, r"valid tokenizer\.json"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -122,3 +123,18 @@ def test_weights_of_another_precision_are_refused(write: Write, manifest: Manife
 def test_no_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be a directory"):
         load_bundle(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("method", ["is_dir", "exists", "open"])
+def test_what_may_not_be_read_is_refused_with_the_systems_words(
+    write: Write, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Stood in for: the tests may run as root, who may read everything."""
+    path = write(manifest)
+
+    def refuse(self: Path, *_: object, **__: object) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, method, refuse)
+    with pytest.raises(InputError, match="must be readable.*Permission denied"):
+        load_bundle(path)

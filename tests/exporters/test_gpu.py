@@ -157,16 +157,15 @@ def test_a_build_takes_all_times_from_the_cache(
 ) -> None:
     import tensorrt as trt
 
-    configure = exporters._tensorrt_build._config
+    configure = exporters._tensorrt_build._configure
 
-    def nothing_new(*given: Any) -> Any:
-        config = configure(*given)
+    def nothing_new(builder: Any, config: Any, recipe: Any) -> None:
+        configure(builder, config, recipe)
         config.set_flag(trt.BuilderFlag.ERROR_ON_TIMING_CACHE_MISS)
-        return config
 
     model = emit(mixed, random_weights(mixed), workload=WORKLOAD)
     engine.build(model, ENGINE, WORKLOAD, tmp_path)
-    monkeypatch.setattr("exporters._tensorrt_build._config", nothing_new)
+    monkeypatch.setattr("exporters._tensorrt_build._configure", nothing_new)
     engine.build(model, ENGINE, WORKLOAD, tmp_path)
     with pytest.raises(SurroundingsError, match="build an engine"):
         TensorRtGpu(tmp_path / "empty").build(model, ENGINE, WORKLOAD, tmp_path)

@@ -37,9 +37,9 @@ def failure(kind: str, text: str) -> Exception:
     ("raised", "kind", "said"),
     [
         (failure("EPFail", "CUDA failure 700"), SurroundingsError, "must run .* CUDA failure 700;"),
-        (failure("Fail", "CUBLAS failure 13"), SurroundingsError, "CUBLAS failure 13; look after"),
-        (failure("RuntimeException", "broken"), SurroundingsError, "says: broken; look after"),
-        (failure("InvalidArgument", "CUDNN failure"), SurroundingsError, "CUDNN failure; look"),
+        (failure("Fail", "CUBLAS failure 13"), SurroundingsError, "CUBLAS failure 13; check"),
+        (failure("RuntimeException", "broken"), SurroundingsError, "says: broken; check"),
+        (failure("InvalidArgument", "CUDNN failure"), SurroundingsError, "CUDNN failure; check"),
         (failure("InvalidArgument", "an index"), InputError, r"fit the network \(an index\)"),
         (
             failure("RuntimeException", "Failed to allocate memory for requested\nbuffer"),
@@ -125,7 +125,7 @@ def test_what_the_library_prints_is_told_in_the_error(
     ort.prints = "\nFailed to load libcublas.so.12: no such file\nPlease follow\n"
     OnnxRuntimeCuda().load(artifact)
     ort.falls_back = True
-    said = r"it does not and says: Failed to load libcublas\.so\.12: no such file; look after"
+    said = r"it does not and says: Failed to load libcublas\.so\.12: no such file; check"
     with pytest.raises(SurroundingsError, match=said):
         OnnxRuntimeCuda().load(artifact)
     _, load = profiler.memory_child.LOADERS["onnxruntime"]

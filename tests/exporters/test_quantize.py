@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +26,7 @@ from exporters.quantize import (
     quantize_static,
 )
 from exporters.runtime import Inputs, Outputs
-from fleetfit import Architecture, Head, Workload
+from fleetfit import Architecture, Head, InputError, Workload
 
 
 def run(model: onnx.ModelProto, inputs: Inputs) -> Outputs:
@@ -122,21 +123,29 @@ def test_scales_cover_the_range_and_zero_is_exact(low: float, width: float) -> N
     assert 127.01 * float(scale) >= max(abs(low), abs(low + width))
 
 
-def test_seven_bits_where_two_products_would_overflow(tmp_path: Path) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    for flags, machine, bits in [
+@pytest.mark.parametrize(
+    ("flags", "machine", "bits"),
+    [
         ("flags : avx2 avx512_vnni", "x86_64", 8),
         ("flags : avx2 avx_vnni", "x86_64", 8),
         ("flags : avx2", "x86_64", 7),
         ("Features : asimddp", "aarch64", 8),
-    ]:
+        (None, "x86_64", 7),
+    ],
+)
+def test_seven_bits_where_two_products_would_overflow(
+    tmp_path: Path, flags: str | None, machine: str, bits: int
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    if flags is not None:
         cpuinfo.write_text(flags)
-        weight_bits.cache_clear()
-        assert weight_bits(cpuinfo, machine=machine) == bits
-    weight_bits.cache_clear()
-    assert weight_bits(tmp_path / "absent", machine="x86_64") == 7
-    assert 2 * 255 * (2 ** (7 - 1) - 1) < 2**15 <= 2 * 255 * (2 ** (8 - 1) - 1)
-    weight_bits.cache_clear()
+    assert weight_bits(cpuinfo, machine=machine) == bits
+
+
+@pytest.mark.parametrize("ends", [(math.nan, 1.0), (0.0, math.inf), (-math.inf, math.nan)])
+def test_activations_that_are_not_finite_are_refused(ends: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match=r"must be finite .* lies from .*; train"):
+        ActivationRange(low=ends[0], high=ends[1])
 
 
 def test_the_interface_stays(model: onnx.ModelProto) -> None:

@@ -316,14 +316,29 @@ def test_a_foreign_model_is_refused_when_loaded(
         any_runtime.load(artifact)
 
 
+@pytest.mark.parametrize("size", ["many", "1" * 5000], ids=["no number", "long"])
 @pytest.mark.parametrize("name", SIZES)
 def test_a_size_that_is_no_number_is_refused_when_loaded(
+    any_runtime: Runtime,
+    target: Target,
+    model: onnx.ModelProto,
+    tmp_path: Path,
+    name: str,
+    size: str,
+) -> None:
+    onnx.helper.set_model_props(model, dict.fromkeys(SIZES, "40") | {name: size})
+    with pytest.raises(InputError, match=r"must be a whole number .*model.* says '(many|1{200,})"):
+        any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_model_that_lacks_one_of_its_sizes_is_refused(
     any_runtime: Runtime, target: Target, model: onnx.ModelProto, tmp_path: Path, name: str
 ) -> None:
-    onnx.helper.set_model_props(model, {name: "many"})
-    artifact = any_runtime.build(model, target, WORKLOAD, tmp_path)
-    with pytest.raises(InputError, match=r"must be a whole number, but .*model\.\w+ says 'many'"):
-        any_runtime.load(artifact)
+    rest = {other: "40" for other in SIZES if other != name}
+    onnx.helper.set_model_props(model, rest)
+    with pytest.raises(InputError, match=f"must say its .* says {', '.join(rest)} alone"):
+        any_runtime.load(any_runtime.build(model, target, WORKLOAD, tmp_path))
 
 
 @pytest.mark.parametrize("value", [-1, 100, 2**62])

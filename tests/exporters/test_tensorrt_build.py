@@ -137,7 +137,7 @@ def test_a_model_that_it_cannot_read_is_refused(
 
 def test_a_version_that_is_too_old_is_refused(trt: FakeTensorRt, make: Make) -> None:
     trt.__version__ = "8.6.1"
-    with pytest.raises(InputError, match=r"10 or 11, but 8\.6\.1 is installed"):
+    with pytest.raises(SurroundingsError, match=r"10 or newer, but 8\.6\.1 is installed"):
         make()
 
 

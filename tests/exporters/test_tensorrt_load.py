@@ -227,7 +227,7 @@ def test_a_record_that_cannot_be_is_refused(
     artifact = make()
     record = Path(artifact.path).with_suffix(".json")
     record.write_text(json.dumps(json.loads(record.read_text()) | changes))
-    with pytest.raises(InputError, match=r"record must be as it was written.*Build the engine"):
+    with pytest.raises(InputError, match=r"record must be as it was written.*; build the engine"):
         adapter.load(artifact)
 
 
