@@ -15,13 +15,14 @@ from exporters.quantize import ActivationRange, linear_inputs
 from exporters.runtime import Inputs
 from exporters.serialize import model_bytes
 
-__all__ = ["activation_ranges"]
+__all__ = ["PLAIN_OPTIONS", "activation_ranges"]
 
-_OPTIONS: Final[dict[str, Any]] = {
+PLAIN_OPTIONS: Final[dict[str, Any]] = {
     "session": {"log_severity_level": 4},
     "entries": {},
     "providers": ["CPUExecutionProvider"],
 }
+"""ONNX Runtime as it comes, but for its log; for models that nobody times."""
 
 
 def activation_ranges(
@@ -41,7 +42,7 @@ def activation_ranges(
             end = f"{name}.{op}"
             watched.graph.node.append(helper.make_node(op, [name], [end], name=end, keepdims=0))
             watched.graph.output.append(helper.make_tensor_value_info(end, TensorProto.FLOAT, []))
-    session = open_model(model_bytes(watched), _OPTIONS)
+    session = open_model(model_bytes(watched), PLAIN_OPTIONS)
     seen = [session.run(inputs) for inputs in calibration]
 
     def mean(name: str) -> float:

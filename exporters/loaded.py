@@ -148,9 +148,10 @@ class LoadedBundle:
         for start in range(0, len(firsts), batch):
             shape = self.session.shape
             count = min(batch, len(firsts) - start)
-            empty = [""] * (batch - count if shape is not None else 0)
-            group = [*firsts[start : start + batch], *empty]
-            beside = None if others is None else [*others[start : start + batch], *empty]
+            missing = 0 if shape is None else batch - count
+            group, beside = _filled(firsts, start, count, missing), None
+            if others is not None:
+                beside = _filled(others, start, count, missing)
             inputs = self._encoder.encode(group, beside, seq_len=shape[1] if shape else None)
             yield from self._run(inputs)[:count]
 
@@ -169,6 +170,11 @@ def _listed(texts: Iterable[str]) -> list[str]:
     if not all(isinstance(text, str) for text in found):
         raise InputError("Texts must be a sequence of strings, as in ['I lost my card'].")
     return [text for text in found if isinstance(text, str)]
+
+
+def _filled(texts: list[str], start: int, count: int, missing: int) -> list[str]:
+    """A group, filled up with its first."""
+    return texts[start : start + count] + texts[start : start + 1] * missing
 
 
 def _check_equal(texts: list[str], seconds: list[str]) -> None:

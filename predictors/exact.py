@@ -67,10 +67,7 @@ def _weight_bytes(table: LayerTable, target: Target) -> FloatArray:
     if target.precision in QUANTIZED:
         one = macs(table, Workload(batch=1, seq_len=1))
         matrices = one.projections + one.attention_linear + one.feed_forward
-        # NNCF rounds the words whatever reads them, exporters.quantize unless the head does.
-        read = table.head == HEADS.index("masked_lm")
-        kept = {"openvino": False * read, "onnxruntime": read, "tensorrt": True | read}
-        words = table.vocab_size * ~kept[target.runtime]
+        words = table.vocab_size * _rounded_words(table, target)
         inner = (3 * table.heads * table.head_dim + table.ff_sum).sum(axis=(1, 2))
         columns = inner + (table.width[:, :, None] * (table.kind > 0)).sum(axis=(1, 2))
         scales = 5 * (columns + (table.projected * table.width).sum(axis=1)) + 4 * words
@@ -78,6 +75,13 @@ def _weight_bytes(table: LayerTable, target: Target) -> FloatArray:
         return np.asarray(4 * every - saved)
     half = target.provider == "cuda" and target.precision in ("bf16", "fp16")
     return np.asarray((2 if half else 4) * every)
+
+
+def _rounded_words(table: LayerTable, target: Target) -> npt.NDArray[np.bool_]:
+    """Which networks have their word embeddings in int8."""
+    if target.runtime == "onnxruntime":  # exporters.quantize, unless the head reads them, too
+        return np.asarray(table.head != HEADS.index("masked_lm"))
+    return np.full(len(table), target.runtime == "openvino")  # NNCF, whatever reads them
 
 
 def _counts(table: LayerTable) -> FloatArray:

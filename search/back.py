@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["task_model_of"]
 
 _OF_EXPORT = ("task", "calibration")
-"""Provenance that export adds, by the first word of its name."""
+"""Provenance that export adds."""
 
 
 def task_model_of(manifest: Manifest) -> TaskModel:
     """What ``finetune`` said of the network before it was exported, without its scores.
 
+    Its metric is the one that the bundle was scored by, or the first of its kind of task where it
+    was not: replace ``metrics`` where another one matters (F1 of mrpc, say).
     With the weights (``exporters.read_weights``) it can be trained on, written by
     ``write_task_model`` and exported again. Raises InputError for a bundle of no task.
     """
@@ -29,7 +31,7 @@ def task_model_of(manifest: Manifest) -> TaskModel:
     kind = _kind_of(manifest)
     first = manifest.metric.name if manifest.metric else METRICS[kind][0]
     metrics = METRICS["span"] if kind == "span" else (first,)
-    kept = {k: v for k, v in manifest.provenance.items() if k.partition(" ")[0] not in _OF_EXPORT}
+    kept = {k: v for k, v in manifest.provenance.items() if k not in _OF_EXPORT}
     return TaskModel(
         architecture=manifest.architecture,
         kind=kind,

@@ -32,7 +32,6 @@ from fleetfit import (
     InputError,
     Measurement,
     Query,
-    Target,
 )
 from fleetfit.files import read_text
 from profiler import ModelFile
@@ -94,12 +93,13 @@ def make_bundle(
             texts=texts.compared,
         )
         metric = texts.metric(session, network, order, progress)
+        _judge_quality(order, metric)
         options = session.properties
         del session
         found = measure(built.file)
         if order.was_disturbed(found):
             found = measure(built.file)
-        _judge(query, found, order.budgets, metric)
+        _judge_cost(query, found, order.budgets)
         manifest = Manifest(
             architecture=arch,
             device=describe(),
@@ -182,35 +182,44 @@ class _Built:
         )
 
 
-def _judge(
-    query: Query, measured: Measurement, budgets: Sequence[Budget], metric: TaskMetric | None
-) -> None:
-    candidate = Candidate(architecture=query.architecture, target=query.target)
-    for budget in budgets:
-        if budget.metric == "quality_drop" and metric is not None:
-            value = _drop(metric)
-        else:
-            value = measured_value(candidate, measured, budget)
-        if budget.excess(value) > 0:
-            raise InfeasibleError(
-                f"The exported model must keep {budget}, but measured "
-                f"{shown_value(budget, value)}; verify the next candidate (verify --next), "
-                "or raise the limit."
-            )
-    if metric is not None:
-        _judge_loss(query.target, metric)
-
-
-def _judge_loss(target: Target, metric: TaskMetric) -> None:
+def _judge_quality(order: Order, metric: TaskMetric | None) -> None:
+    """Before anything is measured, which takes longer."""
+    if metric is None:
+        return
+    for budget in order.budgets:
+        if budget.metric == "quality_drop":
+            _judge(budget, _drop(metric))
     if metric.fp32_value is None or metric.loss_limit is None:
         return
-    loss = metric.fp32_value - metric.value
-    if loss > metric.loss_limit:
+    if metric.fp32_value - metric.value > metric.loss_limit:
         raise InfeasibleError(
-            f"{target} must keep the {metric.name} within {metric.loss_limit:.2%} of fp32, but "
-            f"falls from {metric.fp32_value:.2%} to {metric.value:.2%}; choose another precision, "
-            "more text for calibration, or a higher --max-loss."
+            f"{order.target} must keep the {metric.name} within {metric.loss_limit:.2%} of fp32, "
+            f"but falls from {_shown(metric.name, metric.fp32_value)} to "
+            f"{_shown(metric.name, metric.value)}; choose another precision, more text for "
+            "calibration, or a higher --max-loss."
         )
+
+
+def _judge_cost(query: Query, measured: Measurement, budgets: Sequence[Budget]) -> None:
+    candidate = Candidate(architecture=query.architecture, target=query.target)
+    for budget in budgets:
+        if budget.metric != "quality_drop":
+            _judge(budget, measured_value(candidate, measured, budget))
+
+
+def _judge(budget: Budget, value: float) -> None:
+    if budget.excess(value) > 0:
+        raise InfeasibleError(
+            f"The exported model must keep {budget}, but measured {shown_value(budget, value)}; "
+            "verify the next candidate (verify --next), or raise the limit."
+        )
+
+
+def _shown(name: str, value: float) -> str:
+    """A correlation is no share."""
+    from supernet.spaces import CORRELATIONS
+
+    return f"{value:.3f}" if name in CORRELATIONS else f"{value:.2%}"
 
 
 def _drop(metric: TaskMetric) -> float:

@@ -96,9 +96,9 @@ class Examples:
         return [list(rows[i : i + self._batch]) for i in range(0, len(rows), self._batch)]
 
     def inputs(self, rows: Sequence[int]) -> Inputs:
-        """One group as the bundle will tokenise it; a fixed batch is filled up with its last."""
+        """One group as the bundle will tokenise it; a fixed batch is filled up with its first."""
         missing = 0 if self._seq_len is None else self._batch - len(rows)
-        rows = [*rows, *[rows[-1]] * missing]
+        rows = [*rows, *[rows[0]] * missing]
         if self._spans:
             return _rows(self.encoded, rows, self._seq_len)
         pairs, texts = self._data.pairs, self._data.texts

@@ -94,6 +94,6 @@ def _check_apart(test: Path, calibration: Path) -> None:
     """Scales that were chosen on the test would flatter it."""
     if sha256_of(test) == sha256_of(calibration):
         raise InputError(
-            f"Calibration must have other texts than the test, but {calibration} holds those of "
+            f"Calibration must be another file than the test, but {calibration} is the same as "
             f"{test}; give texts that were trained on."
         )

@@ -59,7 +59,7 @@ def evaluate(
         ),
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="fp32, bf16, fp16, int8 or int8_dynamic, computed in torch.")
+        str, typer.Option(help="fp32, tf32, bf16, fp16, int8 or int8_dynamic, computed in torch.")
     ] = "fp32",
     windows: Annotated[
         int | None, typer.Option(min=1, help=f"How many windows of the text. Default: {WINDOWS}.")

@@ -50,7 +50,11 @@ def export(
         ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="RUNTIME-PRECISION, where there is no verified.json.")
+        str | None,
+        typer.Option(
+            help="RUNTIME-PRECISION, where there is no verified.json. Default: the first that "
+            "describe lists."
+        ),
     ] = None,
     store: StoreUrl = "fleetfit.db",
     threads: Threads = None,
@@ -149,7 +153,8 @@ def export(
     _check_calibration(order.target, calibration)
     if order.target.precision == "fp32" and max_loss is not None:
         raise InputError(
-            f"--max-loss must come with another precision than fp32, but got {order.target}."
+            f"--max-loss must come with another precision than fp32, but got {order.target}; leave "
+            "it out."
         )
     order = dataclasses.replace(
         order,
@@ -234,11 +239,16 @@ def _check_calibration(target: Target, calibration: Path | None) -> None:
             "trained on."
         )
     if target.precision != "int8" and calibration is not None:
-        raise InputError(f"--calibration must come with an int8 target, but got {target}.")
+        raise InputError(
+            "--calibration must come with a target of calibrated int8, as onnxruntime-int8 is, but "
+            f"got {target}; leave it out."
+        )
 
 
 def _absolute(budgets: Sequence[Budget]) -> tuple[Budget, ...]:
     relative = [str(b) for b in budgets if b.relative]
     if relative:
-        raise InputError(f"Budgets of export must be absolute, but got {relative[0]}.")
+        raise InputError(
+            f"Budgets of export must be absolute, but got {relative[0]}; give it in units."
+        )
     return tuple(budgets)

@@ -37,12 +37,14 @@ def run(
     loaded = load_bundle(bundle)
     head = loaded.manifest.architecture.head.kind
     if head not in ("classification", "span"):
+        use = "embed" if head == "embedding" else "session"
         raise InputError(
             "run must be given a bundle with a classification or span head, but this one has "
-            f"{head}; use the session of load_bundle."
+            f"{head}; use load_bundle(path).{use} in Python."
         )
     if (head == "span" or loaded.manifest.pairs) and not pair:
-        raise InputError("run must be given the second text of each pair with --pair, but is not.")
+        what = "context of each question" if head == "span" else "second text of each pair"
+        raise InputError(f"run must be given the {what}, but it is not; add --pair.")
     answers, shown = _answers(loaded, text, pair or None, top)
     for one, answer in zip(text, shown, strict=True):
         say(escape(f"{one} -> {answer}"))

@@ -170,7 +170,7 @@ def test_sigterm_finishes_what_was_begun_and_exits_with_0(path: Path, bundle: Lo
 
 
 def test_sigterm_under_load_breaks_no_answer(path: Path, bundle: LoadedBundle) -> None:
-    """Each client gets whole answers until it gets no connection."""
+    """Each client gets whole answers until it gets no connection; half of one raises here."""
     wanted, found = bundle.predict(TEXTS), []
     enough = threading.Event()
 
@@ -178,7 +178,7 @@ def test_sigterm_under_load_breaks_no_answer(path: Path, bundle: LoadedBundle) -
         while True:
             try:
                 found.append(post(port, body_of(TEXTS)))
-            except (ConnectionError, http.client.RemoteDisconnected):
+            except ConnectionError:  # where no new one is taken
                 return
             if len(found) >= 60:
                 enough.set()

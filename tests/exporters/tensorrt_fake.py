@@ -18,7 +18,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from exporters._onnxruntime import open_model
-from exporters.calibrate import _OPTIONS
+from exporters.calibrate import PLAIN_OPTIONS
 from tests.exporters.cuda_fake import FakeCuda
 
 
@@ -361,7 +361,7 @@ class Context:
 def _runner(model: Any) -> Any:
     """ONNX Runtime, or where it has no kernels (bf16) ONNX's own evaluator."""
     if not any(t.data_type == TensorProto.BFLOAT16 for t in model.graph.initializer):
-        return open_model(model.SerializeToString(), _OPTIONS).run
+        return open_model(model.SerializeToString(), PLAIN_OPTIONS).run
     from onnx.reference import ReferenceEvaluator
 
     evaluator = ReferenceEvaluator(model)

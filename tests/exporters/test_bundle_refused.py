@@ -136,5 +136,5 @@ def test_what_may_not_be_read_is_refused_with_the_systems_words(
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, method, refuse)
-    with pytest.raises(InputError, match="must be readable.*Permission denied"):
+    with pytest.raises(InputError, match=r"must be readable.*Permission denied"):
         load_bundle(path)

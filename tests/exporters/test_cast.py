@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 from exporters import LIMITS, differences, emit, make_inputs, random_weights
 from exporters._onnxruntime import open_model
-from exporters.calibrate import _OPTIONS
+from exporters.calibrate import PLAIN_OPTIONS
 from exporters.cast import HalfPrecision, bf16_bits, cast_model
 from exporters.quantize import PRECISION
 from exporters.runtime import Inputs, Outputs
@@ -95,7 +95,7 @@ def test_types_are_those_of_the_precision(arch: Architecture, precision: HalfPre
 def test_onnxruntime_runs_fp16(arch: Architecture) -> None:
     model = emit(arch, random_weights(arch))
     inputs = inputs_of(arch)
-    session = open_model(model_bytes(cast_model(model, "fp16")), _OPTIONS)
+    session = open_model(model_bytes(cast_model(model, "fp16")), PLAIN_OPTIONS)
     assert session.metadata[PRECISION] == "fp16"
     diffs, scale = differences(evaluated(model, inputs), session.run(inputs), inputs)
     assert diffs.max() <= LIMITS["fp16"](scale)

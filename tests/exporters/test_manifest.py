@@ -125,7 +125,7 @@ def test_a_manifest_that_is_none_is_refused(write: Write, manifest: Manifest, te
 
 
 @given(st.text() | st.recursive(st.none() | st.integers(), lambda x: st.lists(x)).map(json.dumps))
-def test_any_text_as_manifest_is_read_or_refused(text: str) -> None:
+def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         read_manifest(text, "manifest.json")
 

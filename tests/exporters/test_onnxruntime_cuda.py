@@ -159,6 +159,15 @@ GPUS = {
 }
 
 
+@pytest.mark.parametrize("shown", ["", "-1"])
+def test_no_targets_where_the_gpus_are_hidden(
+    ort: FakeOrt, device: DeviceInfo, monkeypatch: pytest.MonkeyPatch, shown: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    seen = dataclasses.replace(device, gpus=(next(iter(GPUS)),))
+    assert OnnxRuntimeCuda().targets(seen, threads=1) == ()
+
+
 @pytest.mark.parametrize("gpu", GPUS)
 def test_targets_by_the_gpu(ort: FakeOrt, device: DeviceInfo, gpu: str) -> None:
     adapter = OnnxRuntimeCuda()

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from exporters import differences, emit, make_inputs, model_bytes, random_weights
 from exporters._cpu import weight_bits
 from exporters._onnxruntime import open_model
-from exporters.calibrate import _OPTIONS, activation_ranges
+from exporters.calibrate import PLAIN_OPTIONS, activation_ranges
 from exporters.quantize import (
     BITS,
     PRECISION,
@@ -31,7 +31,7 @@ from fleetfit import Architecture, Head, InputError, Workload
 
 def run(model: onnx.ModelProto, inputs: Inputs) -> Outputs:
     onnx.checker.check_model(model)
-    return open_model(model_bytes(model), _OPTIONS).run(inputs)
+    return open_model(model_bytes(model), PLAIN_OPTIONS).run(inputs)
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import supernet.tasks as tasks
-from exporters import LoadedBundle, Manifest, check_parity, load_bundle, random_weights
+from exporters import LoadedBundle, Manifest, load_bundle, random_weights
 from exporters.questions import QuestionEncoder
+from exporters.text import read_tokenizer
 from fleetfit import Architecture, InputError, RuntimeName, Target
 from supernet.network import EncoderNetwork
-from tests.exporters.bundles import WORDS, Write, build_spans
+from tests.exporters.bundles import Write, build_spans
 
 PASSAGE = "I lost my card, where is it? " * 4
 QUESTIONS = ["where is my card", "it", "my " * 30, ""]
@@ -29,14 +30,11 @@ def spans() -> Manifest:
 
 def reference(arch: Architecture, tokenizer: str, question: str, context: str) -> tuple[str, float]:
     """Text and score by the windows and spans of training, and PyTorch."""
-    from tokenizers import Tokenizer
 
     from fleetfit.spans import best_span
     from supernet.tasks.windows import windows_of
 
-    whole = Tokenizer.from_str(tokenizer)
-    whole.no_padding()
-    whole.no_truncation()
+    whole = read_tokenizer(tokenizer)
     mark = tasks.Answer(text=context[:1], start=0)
     item = tasks.Question(id="q", article=0, context=context, question=question, answers=(mark,))
     network = EncoderNetwork.of(arch, random_weights(arch))
@@ -76,7 +74,6 @@ def test_the_tasks_own_score_of_these_logits_finds_the_same_answers(
     write: Write, spans: Manifest, tokenizer: str
 ) -> None:
     """``SpanExtraction.score`` calls every answer of the bundle an exact match."""
-    from tokenizers import Tokenizer
 
     bundle = load_bundle(write(spans))
     found = bundle.answer(QUESTIONS[:3], CONTEXTS[:3])
@@ -92,9 +89,7 @@ def test_the_tasks_own_score_of_these_logits_finds_the_same_answers(
             zip(QUESTIONS, CONTEXTS, found, strict=False)
         )
     )
-    whole = Tokenizer.from_str(tokenizer)
-    whole.no_padding()
-    whole.no_truncation()
+    whole = read_tokenizer(tokenizer)
     task = tasks.SpanExtraction()
     encoded = task.encode(tasks.Questions(items=items), whole, 16)
     logits = []
@@ -158,12 +153,6 @@ def test_each_kind_of_bundle_refuses_the_others_questions(
     write: Write, spans: Manifest, manifest: Manifest, tmp_path: Path
 ) -> None:
     bundle: LoadedBundle = load_bundle(write(spans))
-    assert check_parity(
-        bundle.session,
-        EncoderNetwork.of(spans.architecture, random_weights(spans.architecture)).reference,
-        spans.architecture.embedding,
-        "fp32",
-    ).holds
     with pytest.raises(InputError, match="kind classification, but has span"):
         bundle.predict(["a"], ["b"])
     (tmp_path / "bundle").rename(tmp_path / "other")
@@ -174,4 +163,3 @@ def test_each_kind_of_bundle_refuses_the_others_questions(
 def test_a_tokenizer_without_special_tokens_is_refused(tokenizer: str) -> None:
     with pytest.raises(InputError, match=r"\[CLS\] and \[SEP\]"):
         QuestionEncoder(tokenizer.replace("[SEP]", "[END]"), max_length=16)
-    assert "[SEP]" in WORDS

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -383,7 +384,7 @@ def test_an_option_that_reads_back_differently_is_an_error() -> None:
 def test_a_missing_library_is_one_sentence(
     name: RuntimeName, device: DeviceInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, RUNTIMES[name].name, None)
+    monkeypatch.setitem(sys.modules, RUNTIMES[name].name, None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert not RUNTIMES[name].available()
     assert RUNTIMES[name].targets(device, threads=1) == ()

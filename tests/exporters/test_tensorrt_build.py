@@ -225,7 +225,7 @@ def test_times_lie_where_only_the_user_writes(
 
 
 def test_without_a_home_no_times_are_kept(
-    trt: FakeTensorRt, make: Make, monkeypatch: pytest.MonkeyPatch
+    trt: FakeTensorRt, mixed: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
@@ -235,6 +235,8 @@ def test_without_a_home_no_times_are_kept(
     cache = TimingCache(None, "10.16.1.11", exporters._cuda.first_gpu())
     cache.write(b"times")
     assert (cache.path, cache.read()) == (None, b"")
+    model = emit(mixed, random_weights(mixed))
+    assert TensorRtGpu().build(model, DYNAMIC, WORKLOAD, tmp_path).file_bytes > 0
 
 
 def test_it_builds_on_the_gpu_that_is_meant(trt: FakeTensorRt, make: Make) -> None:

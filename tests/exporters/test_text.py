@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
-from exporters.text import TextEncoder
+from exporters.text import TextEncoder, read_tokenizer
 from fleetfit import InputError
 from supernet.tasks.encoding import encode_rows
 from tests.exporters.bundles import build_tokenizer
@@ -25,9 +24,7 @@ LONG = {
 
 
 def as_trained(texts: list[str], pairs: list[str] | None) -> list[tuple[list[int], list[int]]]:
-    whole = Tokenizer.from_str(build_tokenizer())
-    whole.no_padding()
-    whole.no_truncation()
+    whole = read_tokenizer(build_tokenizer())
     rows = encode_rows(texts, pairs, whole, 12)
     return list(zip(rows.ids, rows.segments, strict=True))
 

@@ -67,21 +67,16 @@ def test_a_quality_drop_needs_the_metric_of_both_models(tuned: Path, tmp_path: P
     assert not found
 
 
-@pytest.mark.parametrize(("source", "kept"), [(0.001, True), (1000.0, False)])
 def test_a_quality_drop_is_judged_by_the_exported_model(
-    tuned: Path,
-    labelled: Path,
-    tmp_path: Path,
-    source: float,
-    kept: bool,
+    tuned: Path, labelled: Path, tmp_path: Path
 ) -> None:
-    asked = dataclasses.replace(
-        order("quality_drop<=50%"), test=LabelledFile(path=labelled), source_accuracy=source
+    small = dataclasses.replace(
+        order("quality_drop<=50%"), test=LabelledFile(path=labelled), source_accuracy=0.001
     )
-    if kept:
-        made = make_bundle(tuned, tmp_path / "out", order=asked, measure=measured_by_fake())
-        assert made.metric is not None
-        return
+    made = make_bundle(tuned, tmp_path / "kept", order=small, measure=measured_by_fake())
+    assert made.metric is not None
+    assert made.metric.source_value == 0.001
+    asked = dataclasses.replace(small, source_accuracy=1000.0)
     with pytest.raises(InfeasibleError, match="must keep quality_drop<=50%"):
         make_bundle(tuned, tmp_path / "out", order=asked, measure=measured_by_fake())
     assert not (tmp_path / "out").exists()
@@ -148,7 +143,7 @@ def test_int8_needs_texts_that_are_not_those_of_the_test(
     copy = tmp_path / "copy.csv"
     copy.write_bytes(labelled.read_bytes())
     asked = int8("onnxruntime", labelled, test=LabelledFile(path=copy))
-    with pytest.raises(InputError, match="other texts than the test"):
+    with pytest.raises(InputError, match="another file than the test"):
         make_bundle(tuned, tmp_path / "out", order=asked, measure=measured_by_fake())
     bare = dataclasses.replace(asked, calibration=None)
     with pytest.raises(InputError, match="texts for calibration"):
@@ -174,21 +169,24 @@ def test_a_fixed_shape_cuts_texts_where_it_ends(
         make_bundle(tuned, tmp_path / "none", order=short, measure=measured_by_fake())
 
 
-@pytest.mark.parametrize(("limit", "kept"), [(1.0, True), (-0.5, False)])
-def test_a_loss_of_the_metric_is_judged_beside_fp32(
-    tuned: Path, labelled: Path, tmp_path: Path, limit: float, kept: bool
+def int8_dynamic(labelled: Path, **more: Any) -> Order:
+    target = Target(runtime="onnxruntime", precision="int8_dynamic")
+    return dataclasses.replace(order(), target=target, test=LabelledFile(path=labelled), **more)
+
+
+def test_a_loss_of_the_metric_beyond_its_limit_is_refused_unmeasured(
+    tuned: Path, labelled: Path, tmp_path: Path
 ) -> None:
-    asked = dataclasses.replace(
-        order(),
-        target=Target(runtime="onnxruntime", precision="int8_dynamic"),
-        test=LabelledFile(path=labelled),
-        most_loss=limit,
-    )
-    if not kept:
-        with pytest.raises(InfeasibleError, match=r"must keep the accuracy within -50\.00% of"):
-            make_bundle(tuned, tmp_path / "out", order=asked, measure=measured_by_fake())
-        assert not (tmp_path / "out").exists()
-        return
+    found: list[Measurement] = []
+    asked = int8_dynamic(labelled, most_loss=-0.5)
+    with pytest.raises(InfeasibleError, match=r"must keep the accuracy within -50\.00% of"):
+        make_bundle(tuned, tmp_path / "out", order=asked, measure=measured_by_fake(kept=found))
+    assert not (tmp_path / "out").exists()
+    assert not found
+
+
+def test_the_metric_stands_beside_that_of_fp32(tuned: Path, labelled: Path, tmp_path: Path) -> None:
+    asked = int8_dynamic(labelled, most_loss=0.3)
     made = make_bundle(tuned, tmp_path / "out", order=asked, measure=measured_by_fake())
     assert made.metric is not None
     plain = make_bundle(
@@ -199,14 +197,14 @@ def test_a_loss_of_the_metric_is_judged_beside_fp32(
     )
     assert plain.metric is not None
     assert made.metric.fp32_value == pytest.approx(plain.metric.value)
-    assert (made.metric.loss_limit, plain.metric.fp32_value) == (limit, None)
+    assert (made.metric.loss_limit, plain.metric.fp32_value) == (0.3, None)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("--target", "onnxruntime-int8"), "--calibration must name texts for onnxruntime-int8"),
-        (("--target", "onnxruntime-fp32", "--calibration", "FILE"), "come with an int8 target"),
+        (("--target", "onnxruntime-fp32", "--calibration", "FILE"), "target of calibrated int8"),
         (("--target", "onnxruntime-fp32", "--max-loss", "1%"), "--max-loss must come with --test"),
         (("--calibration-samples", "9"), "must come with --calibration"),
         (

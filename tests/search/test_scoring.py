@@ -59,7 +59,9 @@ def test_pairs_go_from_a_table_to_an_answer(
     asked = ("my cat", "--pair", "the mat")
     (answer,) = fleetfit(capsys, "run", bundle, *asked)["answers"]
     assert answer == load_bundle(bundle).predict(["my cat"], ["the mat"])[0]
-    assert "second text of each pair with --pair" in refused(capsys, 2, "run", bundle, "my cat")
+    assert "second text of each pair, but it is not; add --pair" in refused(
+        capsys, 2, "run", bundle, "my cat"
+    )
 
 
 def test_numbers_go_from_a_table_to_an_answer(
