@@ -1,4 +1,4 @@
-"""A plain torch encoder with eager attention, written as people write them, to be exported."""
+"""A plain torch encoder, written as people write them and tools know them, to be exported."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ __all__ = ["EagerNetwork"]
 class EagerNetwork(nn.Module):
     """BERT with ``nn.Linear`` and ``nn.LayerNorm``, GELU, and a mean-pooled embedding head."""
 
-    def __init__(self, arch: Architecture, weights: Weights) -> None:
-        """Under a copy of ``weights``; raises InputError for another head or activation."""
+    def __init__(self, arch: Architecture, weights: Weights, *, sdpa: bool = False) -> None:
+        """Under a copy of ``weights``; raises InputError for another head or activation.
+
+        ``sdpa``: attention by torch's ``scaled_dot_product_attention``, not by products.
+        """
         super().__init__()
         if (arch.head.kind, arch.head.pooling, arch.activation) != ("embedding", "mean", "gelu"):
             raise InputError("This network must have a mean-pooled embedding head and GELU.")
@@ -32,7 +35,9 @@ class EagerNetwork(nn.Module):
         self.segments = nn.Embedding(e.segments, e.width)
         self.norm = nn.LayerNorm(e.width, eps=arch.norm_eps)
         widths = (e.width, *(layer.width for layer in arch.layers))
-        self.layers = nn.ModuleList(_Layer(arch, i, before) for i, before in enumerate(widths[:-1]))
+        self.layers = nn.ModuleList(
+            _Layer(arch, i, before, sdpa) for i, before in enumerate(widths[:-1])
+        )
         self._load(weights)
 
     def _load(self, weights: Weights) -> None:
@@ -53,7 +58,7 @@ class EagerNetwork(nn.Module):
         x = self.tokens(input_ids) + self.positions(place) + self.segments(token_type_ids)
         x = self.norm(x)
         mask = attention_mask.to(x.dtype)
-        bias = (1.0 - mask)[:, None, None, :] * torch.finfo(x.dtype).min
+        bias = (1.0 - attention_mask[:, None, None, :].to(x.dtype)) * torch.finfo(x.dtype).min
         for layer in self.layers:
             x = layer(x, bias)
         pooled = (x * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1e-9)
@@ -69,14 +74,14 @@ class EagerNetwork(nn.Module):
 
 
 class _Layer(nn.Module):
-    def __init__(self, arch: Architecture, index: int, before: int) -> None:
+    def __init__(self, arch: Architecture, index: int, before: int, sdpa: bool) -> None:
         super().__init__()
         layer = arch.layers[index]
         self.projection = nn.Linear(before, layer.width) if layer.projected else nn.Identity()
         made: list[nn.Module] = []
         for sub in layer.sublayers:
             if isinstance(sub, SelfAttention):
-                made.append(_Attention(layer.width, sub, arch.norm_eps))
+                made.append(_Attention(layer.width, sub, arch.norm_eps, sdpa))
             elif isinstance(sub, FeedForward):
                 made.append(_FeedForward(layer.width, sub, arch.norm_eps))
         self.sublayers = nn.ModuleList(made)
@@ -89,23 +94,25 @@ class _Layer(nn.Module):
 
 
 class _Attention(nn.Module):
-    def __init__(self, width: int, sub: SelfAttention, eps: float) -> None:
+    def __init__(self, width: int, sub: SelfAttention, eps: float, sdpa: bool) -> None:
         super().__init__()
         inner = sub.heads * sub.head_dim
-        self.heads, self.head_dim = sub.heads, sub.head_dim
+        self.head_dim, self.sdpa = sub.head_dim, sdpa
         self.query, self.key, self.value = (nn.Linear(width, inner) for _ in range(3))
         self.output = nn.Linear(inner, width)
         self.norm = nn.LayerNorm(width, eps=eps)
 
     def forward(self, x: Tensor, bias: Tensor) -> Any:
-        batch, seq, _ = x.shape
-        shape = (batch, seq, self.heads, self.head_dim)
+        shape = (*x.shape[:-1], -1, self.head_dim)
         q, k, v = (
             part(x).view(shape).transpose(1, 2) for part in (self.query, self.key, self.value)
         )
-        scores = q @ k.transpose(2, 3) / math.sqrt(self.head_dim) + bias
-        mixed = scores.softmax(dim=-1) @ v
-        joint = mixed.transpose(1, 2).reshape(batch, seq, self.heads * self.head_dim)
+        if self.sdpa:
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        else:
+            scores = torch.matmul(q, k.transpose(2, 3)) / math.sqrt(self.head_dim) + bias
+            mixed = torch.matmul(nn.functional.softmax(scores, dim=-1), v)
+        joint = mixed.transpose(1, 2).reshape(*x.shape[:-1], -1)
         return self.norm(x + self.output(joint))
 
 

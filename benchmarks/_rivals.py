@@ -16,30 +16,67 @@ import onnx
 from benchmarks._eager import EagerNetwork
 from benchmarks.export import by_exporter
 from exporters import INPUTS, Inputs, runtime
-from fleetfit import Target
+from fleetfit import Architecture, SelfAttention, Target, Weights
 
-__all__ = ["converted", "optimised"]
+__all__ = ["Run", "rivals"]
 
 Run = Callable[[Inputs], Any]
 
 
-def optimised(network: EagerNetwork, directory: Path) -> Run:
-    """``torch.onnx.export``, then ``onnxruntime.transformers.optimizer``; our session options."""
+def rivals(
+    arch: Architecture, weights: Weights, directory: Path
+) -> tuple[dict[str, Run], dict[str, dict[str, int]]]:
+    """By name; and what ONNX Runtime's optimizer has fused. As far as the tools are installed.
+
+    Each usual way in two variants, because neither is always the faster.
+    """
+    plain, made, fused = EagerNetwork(arch, weights).eval(), dict[str, Run](), {}
+    files = [directory / "exported.onnx", directory / "traced.onnx"]
+    onnx.save(by_exporter(plain), files[0])
+    by_script(plain, files[1])
+    for name, path in zip(("ort-optimizer", "ort-optimizer-script"), files, strict=True):
+        made[name], fused[name] = optimised(plain, path)
+    if runtime("openvino").available():
+        made["ov-convert"] = converted(plain)
+        made["ov-convert-sdpa"] = converted(EagerNetwork(arch, weights, sdpa=True).eval())
+    return made, fused
+
+
+def by_script(network: EagerNetwork, path: Path) -> None:
+    """The older, tracing ``torch.onnx.export``, in whose graphs the optimizer knows attention."""
+    import torch
+
+    ids = torch.ones((2, 16), dtype=torch.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (ids, torch.ones_like(ids), torch.zeros_like(ids)),
+            path,
+            dynamo=False,
+            input_names=list(INPUTS),
+            output_names=["sentence_embedding"],
+            dynamic_axes={name: {0: "batch", 1: "seq"} for name in INPUTS},
+            opset_version=17,
+        )
+
+
+def optimised(network: EagerNetwork, path: Path) -> tuple[Run, dict[str, int]]:
+    """By ``onnxruntime.transformers.optimizer``, with our session options; what it has fused."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
     from onnxruntime.transformers import optimizer
 
-    plain, better = directory / "exported.onnx", directory / "optimised.onnx"
-    onnx.save(by_exporter(network), plain)
     heads, width = _attention_of(network)
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = optimizer.optimize_model(
-                str(plain), model_type="bert", num_heads=heads, hidden_size=width
+            better = optimizer.optimize_model(
+                str(path), model_type="bert", num_heads=heads, hidden_size=width
             )
-            model.save_model_to_file(str(better))
+            better.save_model_to_file(str(path))
+            fused = {k: n for k, n in better.get_fused_operator_statistics().items() if n}
     finally:
         logging.disable(logging.NOTSET)
     options = runtime("onnxruntime").options(Target(runtime="onnxruntime"))
@@ -49,8 +86,8 @@ def optimised(network: EagerNetwork, directory: Path) -> Run:
     given.log_severity_level = 4
     for key, value in options["entries"].items():
         given.add_session_config_entry(key, value)
-    session = onnxruntime.InferenceSession(str(better), given, providers=options["providers"])
-    return lambda inputs: session.run(None, inputs)
+    session = onnxruntime.InferenceSession(str(path), given, providers=options["providers"])
+    return (lambda inputs: session.run(None, inputs)), fused
 
 
 def converted(network: EagerNetwork) -> Run:
@@ -75,8 +112,6 @@ def converted(network: EagerNetwork) -> Run:
 
 def _attention_of(network: EagerNetwork) -> tuple[int, int]:
     """Heads and their joint width, of the first layer."""
-    from fleetfit import SelfAttention
-
     for sub in network.arch.layers[0].sublayers:
         if isinstance(sub, SelfAttention):
             return sub.heads, sub.heads * sub.head_dim
