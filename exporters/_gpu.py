@@ -16,7 +16,8 @@ __all__ = ["able", "capability_of"]
 def capability_of(device: DeviceInfo) -> tuple[int, int] | None:
     """CUDA's compute capability of the GPU that is used; None without one, or where not known.
 
-    None, too, where CUDA is shown none (CUDA_VISIBLE_DEVICES). Where GPUs differ, CUDA is asked which one that is.
+    None, too, where CUDA is shown none (CUDA_VISIBLE_DEVICES). Where GPUs differ, CUDA is asked
+    which one that is.
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # NVML sees them all the same
         return None

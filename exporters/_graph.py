@@ -105,3 +105,14 @@ class GraphBuilder:
         """Declare the inputs and outputs of the graph (ValueInfoProto)."""
         self._graph.input.extend(inputs)
         self._graph.output.extend(outputs)
+
+    def finished(self, model: onnx.ModelProto, metadata: dict[str, str]) -> onnx.ModelProto:
+        """What was built in the place of ``model``, with more of ``metadata``."""
+        self.interface(model.graph.input, model.graph.output)
+        made = self.model
+        made.ir_version, made.producer_name = model.ir_version, model.producer_name
+        made.opset_import.extend(model.opset_import)
+        made.metadata_props.extend(model.metadata_props)
+        for key, value in metadata.items():
+            made.metadata_props.add(key=key, value=value)
+        return made

@@ -6,13 +6,14 @@ import os
 import re
 from typing import Any, Final
 
+from exporters.emit import PRECISION
 from exporters.input_rule import InputRule, wrong_inputs
-from exporters.quantize import PRECISION
 from exporters.runtime import Inputs, Outputs, Session, said
-from fleetfit import FleetfitError, InputError, RuntimeMissing, SurroundingsError
+from fleetfit import FleetfitError, InputError, RuntimeMissing, SurroundingsError, Target
 
-__all__ = ["SPINNING", "OrtSession", "open_model", "ort_library", "read_back"]
+__all__ = ["SPINNING", "OrtSession", "open_model", "ort_library", "read_back", "session_options"]
 
+_FATAL: Final = 4
 SPINNING: Final = "session.intra_op.allow_spinning"
 _ERRORS: dict[str, type[FleetfitError]] = {
     "DeviceReset": SurroundingsError,
@@ -157,6 +158,18 @@ def _untold(told: str) -> SurroundingsError:
         "ONNX Runtime must tell which nodes a provider runs, but says: "
         f"{told}; pip install 'onnxruntime-gpu>={_GRAPH_INFO_VERSION}'."
     )
+
+
+def session_options(target: Target) -> dict[str, Any]:
+    """Attributes of ORT's SessionOptions: all optimisations, one pool of threads."""
+    return {
+        "execution_mode": "ORT_SEQUENTIAL",
+        "graph_optimization_level": "ORT_ENABLE_ALL",
+        "inter_op_num_threads": 1,
+        "intra_op_num_threads": target.threads,
+        # Errors come back as exceptions; the log would only repeat them on stderr.
+        "log_severity_level": _FATAL,
+    }
 
 
 def _session_options(library: Any, options: dict[str, Any]) -> Any:

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from exporters._cuda import Gpu, chooser
 from exporters._cuda_queue import CudaGraph, Pair, Stream, Timer
 from exporters._tensorrt_run import Engine
+from exporters.emit import PRECISION
 from exporters.engine_record import EngineRecord
 from exporters.input_rule import InputRule, wrong_inputs
-from exporters.quantize import PRECISION
 from exporters.runtime import Inputs, Outputs, Session
 from fleetfit import InputError, Target
 

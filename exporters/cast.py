@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from exporters._graph import GraphBuilder
-from exporters.quantize import PRECISION
+from exporters.emit import PRECISION
 from fleetfit import InputError
 
 __all__ = ["HalfPrecision", "cast_model"]
@@ -70,13 +70,7 @@ class _Cast:
         for node in self.model.graph.node:
             self._node(node)
         self._outputs()
-        self.g.interface(self.model.graph.input, self.model.graph.output)
-        made = self.g.model
-        made.ir_version, made.producer_name = self.model.ir_version, self.model.producer_name
-        made.opset_import.extend(self.model.opset_import)
-        made.metadata_props.extend(self.model.metadata_props)
-        made.metadata_props.add(key=PRECISION, value=self.precision)
-        return made
+        return self.g.finished(self.model, {PRECISION: self.precision})
 
     def _node(self, node: onnx.NodeProto) -> None:
         wide = node.name in _WIDE and node.op_type != "Gather"

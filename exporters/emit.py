@@ -7,7 +7,7 @@ Post-LN BERT: ``x = LN(x + attention(x))``, ``x = LN(x + ffn(x))``. Opset 20 is 
 from __future__ import annotations
 
 import math
-from typing import assert_never
+from typing import Final, assert_never
 
 import numpy as np
 import onnx
@@ -24,7 +24,7 @@ from fleetfit import (
     check_weights,
 )
 
-__all__ = ["INPUTS", "IR_VERSION", "OPSET", "emit"]
+__all__ = ["INPUTS", "IR_VERSION", "OPSET", "PRECISION", "SIZES", "emit", "output_shape"]
 
 OPSET = 20
 IR_VERSION = 10
@@ -33,6 +33,8 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 # exp(-1e9) is exactly 0 in every precision, and unlike the lowest float32 it stays finite in bf16.
 _MASKED = -1e9
+PRECISION: Final = "precision"
+"""Key of the model's metadata: its precision, where that is not fp32."""
 SIZES = ("max_positions", "vocab_size", "segments")
 """Keys of the model's metadata: how long a sequence may be, and how many ids there are."""
 

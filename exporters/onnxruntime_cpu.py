@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import onnx
 
 from exporters._cpu import weight_bits
 from exporters._file import existing, write_onnx
-from exporters._onnxruntime import SPINNING, open_model, ort_library, read_back
+from exporters._onnxruntime import SPINNING, open_model, ort_library, read_back, session_options
 from exporters.calibrate import activation_ranges
-from exporters.quantize import BITS, PRECISION, quantize_dynamic, quantize_static
+from exporters.emit import PRECISION
+from exporters.quantize import BITS, quantize_dynamic, quantize_static
 from exporters.runtime import (
     Artifact,
     Inputs,
@@ -27,8 +28,6 @@ from exporters.runtime import (
 from fleetfit import QUANTIZED, DeviceInfo, InputError, SurroundingsError, Target, Workload
 
 __all__ = ["OnnxRuntimeCpu", "plain_session"]
-
-_FATAL: Final = 4
 
 
 class OnnxRuntimeCpu(Runtime):
@@ -81,14 +80,7 @@ class OnnxRuntimeCpu(Runtime):
     def options(self, target: Target) -> dict[str, Any]:
         """See Runtime: attributes of the session options, configuration entries, providers."""
         return {
-            "session": {
-                "execution_mode": "ORT_SEQUENTIAL",
-                "graph_optimization_level": "ORT_ENABLE_ALL",
-                "inter_op_num_threads": 1,
-                "intra_op_num_threads": target.threads,
-                # Errors come back as exceptions; the log would only repeat them on stderr.
-                "log_severity_level": _FATAL,
-            },
+            "session": session_options(target),
             "entries": {SPINNING: "1" if target.spinning else "0"},
             "providers": ["CPUExecutionProvider"],
         }

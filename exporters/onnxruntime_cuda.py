@@ -13,9 +13,16 @@ import onnx
 
 from exporters._file import existing, write_onnx
 from exporters._gpu import able
-from exporters._onnxruntime import SPINNING, OrtSession, open_model, ort_library, read_back
+from exporters._onnxruntime import (
+    SPINNING,
+    OrtSession,
+    open_model,
+    ort_library,
+    read_back,
+    session_options,
+)
 from exporters.cast import cast_model
-from exporters.quantize import PRECISION
+from exporters.emit import PRECISION
 from exporters.runtime import (
     Artifact,
     Inputs,
@@ -41,7 +48,6 @@ __all__ = ["OnnxRuntimeCuda"]
 _PROVIDER: Final = "CUDAExecutionProvider"
 _PROCESSOR: Final = "CPUExecutionProvider"
 _ASSIGNED: Final = "session.record_ep_graph_assignment_info"
-_FATAL: Final = 4
 _NEEDS: Final[dict[Precision, tuple[int, int]]] = {
     "fp32": (5, 0),
     "tf32": (8, 0),
@@ -117,13 +123,7 @@ class OnnxRuntimeCuda(Runtime):
     def options(self, target: Target) -> dict[str, Any]:
         """See Runtime: as for processors, and the options of the provider."""
         return {
-            "session": {
-                "execution_mode": "ORT_SEQUENTIAL",
-                "graph_optimization_level": "ORT_ENABLE_ALL",
-                "inter_op_num_threads": 1,
-                "intra_op_num_threads": target.threads,
-                "log_severity_level": _FATAL,
-            },
+            "session": session_options(target),
             "entries": {SPINNING: "1" if target.spinning else "0", _ASSIGNED: "1"},
             "providers": [_PROVIDER],
             "provider_options": [

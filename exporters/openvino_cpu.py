@@ -16,9 +16,8 @@ import onnx
 from exporters._file import existing, write_onnx
 from exporters._nncf import write_quantized
 from exporters._openvino import ov_core, ov_library
-from exporters.emit import SIZES
+from exporters.emit import PRECISION, SIZES
 from exporters.input_rule import InputRule
-from exporters.quantize import PRECISION
 from exporters.runtime import (
     Artifact,
     Inputs,

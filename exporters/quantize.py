@@ -20,19 +20,17 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from exporters._graph import GraphBuilder
+from exporters.emit import PRECISION
 from fleetfit import InputError, Precision
 
 __all__ = [
     "BITS",
-    "PRECISION",
     "ActivationRange",
     "linear_inputs",
     "quantize_dynamic",
     "quantize_static",
 ]
 
-PRECISION: Final = "precision"
-"""Key of the model's metadata: its precision, where that is not fp32."""
 BITS: Final = "weight_bits"
 """Key of the model's metadata: bits of an int8 weight that are used."""
 _TABLE: Final = "embedding.tokens"
@@ -125,14 +123,7 @@ class _Rewrite:
                 for name in node.input:
                     self.keep(name)
                 self.g.copy(node)
-        self.g.interface(self.model.graph.input, self.model.graph.output)
-        made = self.g.model
-        made.ir_version, made.producer_name = self.model.ir_version, self.model.producer_name
-        made.opset_import.extend(self.model.opset_import)
-        made.metadata_props.extend(self.model.metadata_props)
-        made.metadata_props.add(key=PRECISION, value=precision)
-        made.metadata_props.add(key=BITS, value=str(self.bits))
-        return made
+        return self.g.finished(self.model, {PRECISION: precision, BITS: str(self.bits)})
 
     def keep(self, name: str) -> None:
         """Take over an initializer of the old model, where ``name`` is one."""

@@ -23,7 +23,7 @@ from exporters._tensorrt_session import TensorRtSession
 from exporters._timing_cache import TimingCache
 from exporters.calibrate import activation_ranges
 from exporters.cast import cast_model
-from exporters.emit import SIZES
+from exporters.emit import PRECISION, SIZES
 from exporters.engine_record import (
     EngineRecord,
     Profile,
@@ -33,7 +33,7 @@ from exporters.engine_record import (
     write_record,
 )
 from exporters.input_rule import size_of
-from exporters.quantize import PRECISION, quantize_static
+from exporters.quantize import quantize_static
 from exporters.runtime import (
     Artifact,
     Inputs,
@@ -65,7 +65,8 @@ _NEEDS: Final[dict[Precision, tuple[int, int]]] = {
     "bf16": (8, 0),
     "int8": (7, 5),
 }
-"""Precision to the least compute capability; TensorRT itself needs 7.5."""
+"""Precision to the least compute capability; TensorRT itself needs 7.5 (NVIDIA's "Support Matrix" of
+TensorRT)."""
 _LEAST_BATCH: Final = 4
 """Batches that always fit, whatever the workload: outputs are compared at a few rows, too."""
 

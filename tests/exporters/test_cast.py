@@ -15,7 +15,7 @@ from exporters import LIMITS, differences, emit, make_inputs, random_weights
 from exporters._onnxruntime import open_model
 from exporters.calibrate import PLAIN_OPTIONS
 from exporters.cast import HalfPrecision, bf16_bits, cast_model
-from exporters.quantize import PRECISION
+from exporters.emit import PRECISION
 from exporters.runtime import Inputs, Outputs
 from exporters.serialize import model_bytes
 from fleetfit import Architecture, Head, InputError, Workload

@@ -17,9 +17,9 @@ from exporters import differences, emit, make_inputs, model_bytes, random_weight
 from exporters._cpu import weight_bits
 from exporters._onnxruntime import open_model
 from exporters.calibrate import PLAIN_OPTIONS, activation_ranges
+from exporters.emit import PRECISION
 from exporters.quantize import (
     BITS,
-    PRECISION,
     ActivationRange,
     linear_inputs,
     quantize_dynamic,

@@ -16,7 +16,7 @@ import profiler.memory_child
 from devices import describe
 from devices.child import PARENT, RESULT_FD
 from exporters import RUNTIMES, Artifact
-from exporters.quantize import PRECISION
+from exporters.emit import PRECISION
 from fleetfit import (
     Architecture,
     Embedding,
