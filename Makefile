@@ -19,6 +19,7 @@ CODE := $(PACKAGES) benchmarks examples tests
 
 venv: $(STAMP)
 
+# Editable by path (compat), so that a clone named fleetfit hides nothing from the folder above it.
 # torch comes first, at its pinned version: whatever build is installed then stays. Where pip knows
 # only PyPI, the build for Linux on x86-64 brings CUDA; PIP_ARGS can name an index of CPU builds.
 $(STAMP): pyproject.toml constraints.txt
@@ -39,7 +40,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing the pinned dependencies (some minutes the first time)" >&2
 	@$(BIN)/python -m pip install --no-input -q $(PIP_ARGS) \
 	  "$$(grep '^torch==' constraints.txt)" -c constraints.txt >&2
-	@$(BIN)/python -m pip install --no-input -q $(PIP_ARGS) -c constraints.txt -e ".[all]" >&2
+	@$(BIN)/python -m pip install --no-input -q $(PIP_ARGS) -c constraints.txt \
+	  --config-settings editable_mode=compat -e ".[all]" >&2
 	@touch $@
 
 test: $(STAMP)

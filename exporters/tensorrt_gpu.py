@@ -65,8 +65,7 @@ _NEEDS: Final[dict[Precision, tuple[int, int]]] = {
     "bf16": (8, 0),
     "int8": (7, 5),
 }
-"""Precision to the least compute capability; TensorRT itself needs 7.5 (NVIDIA's "Support Matrix" of
-TensorRT)."""
+"""Precision to the least compute capability; TensorRT itself needs 7.5 (its "Support Matrix")."""
 _LEAST_BATCH: Final = 4
 """Batches that always fit, whatever the workload: outputs are compared at a few rows, too."""
 

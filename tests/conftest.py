@@ -52,6 +52,13 @@ def _own_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
+def cuda() -> None:
+    """Skips where torch finds no GPU."""
+    if not pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("torch finds no GPU")
+
+
+@pytest.fixture
 def tiny_source() -> Architecture:
     """``build_tiny_source()``."""
     return build_tiny_source()

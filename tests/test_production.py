@@ -181,6 +181,26 @@ except RuntimeMissing as exc:
     assert "pip install 'fleetfit[openvino]'" in run_alone(with_core, code, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "words", ["finetune model out --train more.csv", "convert checkpoint supernet --text my.txt"]
+)
+def test_a_verb_whose_libraries_are_missing_says_so_in_a_sentence(
+    with_core: Path, tmp_path: Path, words: str
+) -> None:
+    done = subprocess.run(
+        [str(with_core), "-I", "-m", "search.cli", *words.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr[-2000:]
+    said = " ".join(done.stderr.split())
+    assert re.search(r"\w+ must be installed for this verb.*fleetfit\[train", said)
+    assert "Traceback" not in said
+
+
 def test_the_section_names_what_the_environments_hold() -> None:
     """So that the two cannot drift apart."""
     shell = "\n".join(blocks(""))

@@ -7,12 +7,12 @@ import signal
 import sys
 from importlib.metadata import version
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
 
-from fleetfit import INTERRUPTED, FleetfitError, InputError, SurroundingsError
+from fleetfit import INTERRUPTED, FleetfitError, InputError, RuntimeMissing, SurroundingsError
 from search.cli import store
 from search.cli.console import say
 from search.cli.convert import convert
@@ -69,6 +69,10 @@ def _common(
     """Options of no verb."""
 
 
+_EXTRAS: Final = dict.fromkeys(("torch", "sklearn", "tensorboard"), "train,search") | dict.fromkeys(
+    ("scipy", "pymoo", "xgboost"), "search"
+)
+"""Libraries of verbs, which need no such thing to measure and to serve, to our extras."""
 # Typer carries a click of its own since 0.27 and names only one of its errors: the root of all
 # misuse (an unknown verb or option, a missing or bad value) is two steps above that one.
 _Misuse: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
@@ -89,6 +93,12 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as exc:
         said = f"{exc.filename or 'The disk'} must be usable, but the system says: {exc.strerror}"
         return _failed(f"{said}; free space or choose another place.", SurroundingsError.exit_code)
+    except ModuleNotFoundError as exc:
+        extra = _EXTRAS.get((exc.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        said = f"{exc.name} must be installed for this verb, but it is not"
+        return _failed(f"{said}: pip install 'fleetfit[{extra}]'.", RuntimeMissing.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     finally:

@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 Compatible = Literal["none", "version", "hardware"]
-_NAME = r"(.*?)(-fixed)?(-spin)?(-version|-hardware)?(-graph)?"
+_NAME = r"(.*?)(?:-([0-9]{1,5})t)?(-fixed)?(-spin)?(-version|-hardware)?(-graph)?"
 MAX_SEED = 2**32 - 1  # torch takes no more than a signed 64-bit number
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N; auto: a GPU where there is one.")
@@ -59,10 +59,11 @@ Targets = Annotated[
     list[str] | None,
     typer.Option(
         "--target",
-        help="RUNTIME-PRECISION, as in openvino-bf16, with -fixed for fixed shapes, -spin for "
-        "threads that spin (onnxruntime), -version or -hardware for engines that also load in "
-        "newer versions or on other GPUs, -graph for a CUDA graph (tensorrt); repeat it. "
-        "Default: all this machine has but int8 and int8_dynamic, which are chosen by name.",
+        help="RUNTIME-PRECISION, as in openvino-bf16, with -2t for threads, -fixed for fixed "
+        "shapes, -spin for threads that spin (onnxruntime), -version or -hardware for engines "
+        "that also load in newer versions or on other GPUs, -graph for a CUDA graph (tensorrt); "
+        "repeat it. Default: all this machine has but int8 and int8_dynamic, which are chosen by "
+        "name.",
     ),
 ]
 Threads = Annotated[
@@ -159,16 +160,15 @@ def targets_of(
     """The targets of the options, each once; without names all that this machine can run."""
     from exporters import default_targets
 
-    count = threads or device.default_threads
     if not names:
-        found = default_targets(device, threads=count)
+        found = default_targets(device, threads=threads or device.default_threads)
         if not found:
             raise RuntimeMissing(
                 "A runtime must be installed, but none of onnxruntime, openvino and tensorrt is: "
                 "pip install onnxruntime."
             )
         return found
-    found = tuple(dict.fromkeys(_target(name, count) for name in names))
+    found = tuple(dict.fromkeys(_target(name, threads, device) for name in names))
     for target in found:
         if target.provider == "cuda" and not device.gpus:
             raise SurroundingsError(
@@ -178,28 +178,33 @@ def targets_of(
     return found
 
 
-def _target(name: str, threads: int) -> Target:
+def _target(name: str, threads: int | None, device: DeviceInfo) -> Target:
+    """As tables print it, or without threads: then ``threads`` or the device's own number."""
     from exporters import runtime
     from exporters.runtime import check_target
 
     written = re.fullmatch(_NAME, name, re.DOTALL)
     assert written is not None
-    start, fixed, spin, compatible, graph = written.groups(default="")
-    plain = re.sub(rf"-{threads}t$", "", start)  # as tables print it
+    plain, own, fixed, spin, compatible, graph = written.groups(default="")
+    if own and threads not in (None, int(own)):
+        raise InputError(
+            f"A target's threads must be those of --threads, {threads}, but got {name!r}; leave "
+            "one of both out."
+        )
     runtime_name, _, precision = plain.rpartition("-")
     if precision not in get_args(Precision):
         known = " or ".join(get_args(Precision))
         raise InputError(
             f"A target must read RUNTIME-PRECISION with {known}, as in openvino-bf16, then what "
-            "there is of -fixed, -spin, -version or -hardware, -graph in this order, but got "
-            f"{name!r}; threads are set by --threads."
+            "there is of threads (-1t), -fixed, -spin, -version or -hardware, -graph, in this "
+            f"order, but got {name!r}."
         )
     adapter = runtime(runtime_name)
     found = Target(
         runtime=adapter.name,
         provider=adapter.provider,
         precision=cast(Precision, precision),
-        threads=threads,
+        threads=int(own) if own else threads or device.default_threads,
         spinning=bool(spin),
         shapes="fixed" if fixed else "dynamic",
         compatible=cast(Compatible, compatible[1:] or "none"),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+_SHOWN = 200  # characters of a text that are shown again
+
 
 def run(
     bundle: Annotated[Path, typer.Argument(help="Directory that export wrote.")],
@@ -47,7 +49,7 @@ def run(
         raise InputError(f"run must be given the {what}, but it is not; add --pair.")
     answers, shown = _answers(loaded, text, pair or None, top)
     for one, answer in zip(text, shown, strict=True):
-        say(escape(f"{one} -> {answer}"))
+        say(escape(f"{one if len(one) <= _SHOWN else one[: _SHOWN - 3] + '...'} -> {answer}"))
     result({"answers": answers}, as_json=json)
 
 

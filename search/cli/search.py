@@ -33,7 +33,6 @@ from search.cli.options import (
     Labels,
     StoreUrl,
     SupernetPath,
-    Targets,
     Threads,
     budgets_of,
     head_of,
@@ -79,7 +78,13 @@ def search(
     ] = 256,
     evaluations: Annotated[int, typer.Option(min=1, help="Candidates to evaluate at most.")] = 200,
     store: StoreUrl = "fleetfit.db",
-    target: Targets = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="RUNTIME-PRECISION, as profile takes them; repeat it. Default: all that were "
+            "learned for this workload."
+        ),
+    ] = None,
     threads: Threads = None,
     batch: Batch = 1,
     seq_len: SeqLen = 128,
@@ -105,7 +110,6 @@ def search(
     check_new(out)
     asked = budgets_of(budget)
     device = describe()
-    targets = targets_of(target, device, threads)
     (workload,) = workloads_of(
         supernet,
         (batch,),
@@ -114,6 +118,8 @@ def search(
         lengths_of=lengths_of,
         text_column=text_column if lengths_of else None,
     )
+    costs = _predictors(predictors, device)
+    targets = _targets(target, device, threads, costs["latency_p50"], workload)
     loaded = checkpoint.load(supernet)
     # Shares are of the source model as profile verified it: without its store they would mean less.
     opened = open_store(store, create=not any(b.relative for b in asked))
@@ -123,7 +129,7 @@ def search(
         targets=targets,
         budgets=(),
         costs=calibrate(
-            _covering(_predictors(predictors, device), (targets, workload), asked),
+            _covering(costs, (targets, workload), asked),
             verified,
             workload,
         ),
@@ -237,6 +243,19 @@ def _kept(found: SearchResult) -> list[Evaluated]:
     """The best by loss, and the front: something faster must be left after misses."""
     front = set(map(id, found.front))
     return [e for i, e in enumerate(found.ranking) if i < _KEPT or id(e) in front]
+
+
+def _targets(
+    names: list[str] | None,
+    device: DeviceInfo,
+    threads: int | None,
+    latency: CostPredictor,
+    workload: Workload,
+) -> tuple[Target, ...]:
+    """Those named, else those learned; where none was, those of the machine, to be refused."""
+    learned = [r.target for r in latency.reports if r.workload == workload]
+    fitting = tuple(t for t in learned if threads in (None, t.threads))
+    return fitting if fitting and not names else targets_of(names, device, threads)
 
 
 def _covering(

@@ -104,7 +104,7 @@ def labelled_files(
     columns = (text_column, pair_column, label_column)
     if test is None and calibration is None:
         named = dict(zip(("text_column", "pair_column", "label_column"), columns, strict=True))
-        refuse_alone("--test", task=task, **named)
+        refuse_alone("--test or --calibration", task=task, **named)
     if task is not None:
         _refuse_columns(*columns)
 

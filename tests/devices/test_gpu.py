@@ -71,6 +71,7 @@ def test_it_may_be_asked_and_stopped_after_the_end(make: Make) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("cuda")
 def test_the_real_driver() -> None:
     torch = pytest.importorskip("torch")
     meter = gpu_meter()

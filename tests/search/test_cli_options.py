@@ -27,6 +27,13 @@ def test_shapes_are_fixed_by_a_suffix() -> None:
     assert targets_of([str(found)], describe(), 2) == (found,)
 
 
+def test_a_name_as_tables_print_it_brings_its_threads() -> None:
+    (found,) = targets_of(["onnxruntime-int8_dynamic-3t"], describe(), None)
+    assert (found.precision, found.threads) == ("int8_dynamic", 3)
+    with pytest.raises(InputError, match=r"those of --threads, 2, but got 'onnxruntime-fp32-3t'"):
+        targets_of(["onnxruntime-fp32-3t"], describe(), 2)
+
+
 def test_int8_is_chosen_by_name_alone() -> None:
     assert {t.precision for t in targets_of(None, describe(), 1)}.isdisjoint(QUANTIZED)
     (found,) = targets_of(["onnxruntime-int8_dynamic"], describe(), 1)

@@ -322,6 +322,7 @@ def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("cuda")
 def test_a_gpu_learns_the_task_and_gives_the_network_back(tokenizer: Any) -> None:
     given = encoded(tokenizer)
     teacher = Teacher(network=tuned(tokenizer).network)

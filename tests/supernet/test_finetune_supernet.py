@@ -261,6 +261,7 @@ def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("cuda")
 def test_a_gpu_trains_all_members_as_the_cpu_does(tokenizer: Any) -> None:
     given = lesson(tokenizer)
     config = SupernetTuning(base=dataclasses.replace(BASE, epochs=1))

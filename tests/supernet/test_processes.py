@@ -231,6 +231,7 @@ def test_a_device_that_is_not_there_is_said() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("cuda")
 def test_a_gpu_trains_as_the_cpu_does(tmp_path: Path) -> None:
     start(tmp_path / "cpu", WHOLE).run()
     start(tmp_path / "gpu", WHOLE, device=device_of("cuda")).run()
