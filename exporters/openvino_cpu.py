@@ -152,9 +152,11 @@ def _asked_to(do: str, kind: type[FleetfitError], advice: str) -> Iterator[None]
     except FleetfitError:
         raise
     except Exception as exc:
-        raise kind(
-            f"OpenVINO must be able to {do}, but says: {said(exc).rstrip('.')}; {advice}."
-        ) from exc
+        raise kind(_refusal(do, advice, exc)) from exc
+
+
+def _refusal(do: str, advice: str, exc: Exception) -> str:
+    return f"OpenVINO must be able to {do}, but says: {said(exc).rstrip('.')}; {advice}."
 
 
 class _OpenVinoSession(Session):
@@ -184,12 +186,13 @@ class _OpenVinoSession(Session):
     def run(self, inputs: Inputs) -> Outputs:
         self._rule.check(inputs)
         with self._lock:
-            # The rule has passed them, so what fails now is the machine.
-            shape = list(inputs["input_ids"].shape)
-            advice = "free memory, or take a smaller batch, length or network"
-            with _asked_to(f"run the network on {shape}", SurroundingsError, advice):
+            try:
                 self._fill(inputs)
                 found = self._request.infer()  # copies the outputs
+            except Exception as exc:  # not of the inputs: the rule has passed them
+                do = f"run the network on {list(inputs['input_ids'].shape)}"
+                advice = "free memory, take a smaller batch, or build the network again"
+                raise SurroundingsError(_refusal(do, advice, exc)) from exc
             return dict(zip(self._outputs, found.to_tuple(), strict=True))
 
     def _fill(self, inputs: Inputs) -> None:
