@@ -20,8 +20,8 @@ class BundleEncoder(nn.Module):
 
     Where the width changes a linear map (``projection``) stands before the layer; heads x head_dim
     need not equal the width. Parameters are named as in the file, with / for each dot, which torch
-    forbids. Dropout, in training mode only, is after the embeddings and
-    each sub-layer and before the head.
+    forbids. Dropout, in training mode only, stands after the embeddings
+    and each sub-layer and before the head.
     """
 
     def __init__(self, arch: dict[str, Any], weights: dict[str, Tensor], *, dropout: float = 0.1):

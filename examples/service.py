@@ -54,7 +54,7 @@ def app_of(bundle: LoadedBundle) -> FastAPI:
     async def malformed(request: Request, exc: RequestValidationError) -> JSONResponse:
         where, why = exc.errors()[0]["loc"], exc.errors()[0]["msg"]  # names may hold anything
         return JSONResponse(
-            {"detail": f"A body must be {{'texts': [...]}}: {where!a}: {why}."}, 422
+            {"detail": f"A body must be {{'texts': [...]}}, but at {where!a}: {why}."}, 422
         )
 
     return app

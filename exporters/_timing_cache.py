@@ -1,7 +1,7 @@
 """Times of kernels that TensorRT has measured, kept for the next build on the same GPU.
 
-A cache fits one version of TensorRT and one GPU, so both are in the name of its file. It lies in
-the user's own cache directory, for TensorRT reads it: a shared one must be trusted.
+A cache fits one version of TensorRT and one GPU, so both are in the name of its file. TensorRT
+reads it, so it lies in the user's own cache directory; one that others write to must be trusted.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def _verified(directory: Path) -> Manifest:
     except OSError as exc:
         raise InputError(
             f"A bundle must be readable, but of {exc.filename or directory} the system says: "
-            f"{exc.strerror}; give this process the right to read all of it."
+            f"{exc.strerror}; give this process the right to read it all, or copy it again."
         ) from exc
 
 

@@ -104,4 +104,6 @@ def _misnamed(inputs: Inputs) -> InputError:
 def wrong_inputs(inputs: Inputs, wanted: object) -> InputError:
     """The error for inputs that do not fit, or that a runtime refused."""
     shapes = {name: f"{a.dtype}{list(a.shape)}" for name, a in sorted(inputs.items())}
-    return InputError(f"Inputs must fit the network ({said(wanted)}), but got {shapes}; mend them.")
+    return InputError(
+        f"Inputs must fit the network ({said(wanted)}), but got {shapes}; give inputs of this form."
+    )

@@ -136,9 +136,10 @@ class OpenVinoCpu(Runtime):
             model = core.read_model(path)
         with _asked_to(f"compile {path}", SurroundingsError, "choose another target"):
             compiled = core.compile_model(model, options["device"], options["properties"])
+            request = compiled.create_infer_request()
         # Names and metadata need not be text.
         with _asked_to(f"run {path}", InputError, "build or export it again"):
-            loaded = _OpenVinoSession(model, compiled, path)
+            loaded = _OpenVinoSession(model, compiled, request, path)
         wanted = options["properties"] | {PRECISION: target.precision}
         check_read_back(target, wanted, loaded.properties)
         return loaded
@@ -160,9 +161,8 @@ def _refusal(do: str, advice: str, exc: Exception) -> str:
 
 
 class _OpenVinoSession(Session):
-    def __init__(self, model: Any, compiled: Any, path: str) -> None:
-        self._compiled = compiled
-        self._request = compiled.create_infer_request()
+    def __init__(self, model: Any, compiled: Any, request: Any, path: str) -> None:
+        self._compiled, self._request = compiled, request
         self._outputs = tuple(o.get_any_name() for o in compiled.outputs)
         inputs = {i.get_any_name(): _dims(i.get_partial_shape()) for i in compiled.inputs}
         self._rule = InputRule.of(path, inputs, _metadata(model))

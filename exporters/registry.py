@@ -28,7 +28,9 @@ RUNTIMES: Final[dict[str, Runtime]] = {
 def runtime(name: str) -> Runtime:
     """The runtime of that name, installed or not; raises InputError for an unknown one."""
     if name not in RUNTIMES:
-        raise InputError(f"A runtime must be one of {', '.join(RUNTIMES)}, got {name!r}.")
+        raise InputError(
+            f"A runtime must be one of {', '.join(RUNTIMES)}, but got {name!r}; choose one."
+        )
     return RUNTIMES[name]
 
 

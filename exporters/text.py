@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporters.rows import Row, stacked
+from exporters.runtime import said
 from fleetfit import Embedding, InputError
 from fleetfit.pairs import cut_pair
 
@@ -127,5 +128,8 @@ def _refused(exc: BaseException, rule: str) -> InputError:
     """The library raises bare Exception, and where it panics a class without a name to import."""
     if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
         raise  # an interrupt
-    told = str(exc).rstrip(".")
-    return InputError(f"{rule}, but the library says: {told}; take the one it was trained with.")
+    told = said(exc).rstrip(".")
+    return InputError(
+        f"{rule}, but the library says: {told}; take the tokenizer that the network was trained "
+        "with."
+    )

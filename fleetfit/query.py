@@ -108,7 +108,7 @@ class Target:
         return digest(self)
 
     def __str__(self) -> str:
-        """For tables, as in ``openvino-bf16-2t``; all but affinity that is not the default."""
+        """For tables, as in ``openvino-bf16-2t``; what is not the default follows, but affinity."""
         gpu = "-cuda" * (self.provider == "cuda" and self.runtime != "tensorrt")
         name = f"{self.runtime}{gpu}-{self.precision}-{self.threads}t"
         name += "-fixed" * (self.shapes == "fixed") + "-spin" * self.spinning

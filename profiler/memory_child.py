@@ -82,13 +82,17 @@ def _load_onnxruntime(path: str, options: dict[str, Any]) -> tuple[Any, Run]:
     for key, value in options["entries"].items():
         given.add_session_config_entry(key, value)
     providers = options["providers"]
-    more = {key: options[key] for key in ("provider_options",) if key in options}
+    more = options.get("provider_options")
     printed = io.StringIO()
     if more:  # of the wheels that carry CUDA and cuDNN
         with contextlib.redirect_stdout(printed):
             library.preload_dlls()
     session = library.InferenceSession(
-        path, sess_options=given, providers=providers, enable_fallback=0, **more
+        path,
+        sess_options=given,
+        providers=providers,
+        provider_options=more,
+        enable_fallback=0,
     )
     session.disable_fallback()
     if more and session.get_providers()[0] != providers[0]:  # it falls back without an error

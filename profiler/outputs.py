@@ -65,8 +65,7 @@ def plain_run_s(expected: Path) -> float:
 def checked_run(session: Session, expected: Path, target: Target) -> float:
     """Run ``session`` once on the input of ``expected``; seconds of the run.
 
-    Raises SurroundingsError unless the outputs are the expected ones, up to the precision; of
-    calibrated int8 InputError.
+    Raises SurroundingsError unless the outputs are the expected ones, up to the precision.
     """
     inputs, wanted = _read(expected)
     start = time.perf_counter()
@@ -86,14 +85,11 @@ def checked_run(session: Session, expected: Path, target: Target) -> float:
         ) from exc
     limit = LIMITS[target.precision](scale)
     if not diffs.max() <= limit:
-        # Scales that come from a text or two clip everything else.
-        calibrated = target.precision == "int8"
-        kind = InputError if calibrated else SurroundingsError
-        more = "give more text for calibration, or " if calibrated else ""
-        raise kind(
+        few = ", or calibrate it on more text" if target.precision == "int8" else ""
+        raise SurroundingsError(
             f"The outputs of {target} must agree with the plain ONNX graph to {limit:.2g}, but "
-            f"differ by {diffs.max():.2g}; {more}leave this target out, its times would mean "
-            "nothing."
+            f"differ by {diffs.max():.2g}; leave this target out, for its times would mean "
+            f"nothing{few}."
         )
     return seconds
 

@@ -107,6 +107,7 @@ class InferenceSession:
         sess_options: SessionOptions,
         providers: list[str],
         *,
+        provider_options: object = None,
         enable_fallback: int = 1,
     ) -> None:
         """Take the memory that loading takes; ``path`` is not read, there is nothing to fall to."""

@@ -63,7 +63,9 @@ def _tell_version(wanted: bool) -> None:
 def _common(
     show: Annotated[
         bool,
-        typer.Option("--version", callback=_tell_version, is_eager=True, help="Its version."),
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Options of no verb."""
@@ -72,7 +74,7 @@ def _common(
 _EXTRAS: Final = dict.fromkeys(("torch", "sklearn", "tensorboard"), "train,search") | dict.fromkeys(
     ("scipy", "pymoo", "xgboost"), "search"
 )
-"""Libraries of verbs, which need no such thing to measure and to serve, to our extras."""
+"""A library that some verbs need to the extras that bring what these verbs need."""
 # Typer carries a click of its own since 0.27 and names only one of its errors: the root of all
 # misuse (an unknown verb or option, a missing or bad value) is two steps above that one.
 _Misuse: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]

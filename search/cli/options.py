@@ -189,17 +189,17 @@ def _target(name: str, threads: int | None, device: DeviceInfo) -> Target:
     if own and threads not in (None, int(own)):
         raise InputError(
             f"A target's threads must be those of --threads, {threads}, but got {name!r}; leave "
-            "one of both out."
+            "one of the two out."
         )
     runtime_name, _, precision = plain.rpartition("-")
     if precision not in get_args(Precision):
         known = " or ".join(get_args(Precision))
         raise InputError(
-            f"A target must read RUNTIME-PRECISION with {known}, as in openvino-bf16, then what "
-            "there is of threads (-1t), -fixed, -spin, -version or -hardware, -graph, in this "
+            f"A target must read RUNTIME-PRECISION with {known}, as in openvino-bf16, then, "
+            "where wanted, threads (-1t), -fixed, -spin, -version or -hardware, -graph, in this "
             f"order, but got {name!r}."
         )
-    adapter = runtime(runtime_name)
+    adapter = runtime(runtime_name or name)
     found = Target(
         runtime=adapter.name,
         provider=adapter.provider,

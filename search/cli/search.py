@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetfit import (
+    QUANTIZED,
     Architecture,
     Budget,
     DeviceInfo,
@@ -82,7 +83,7 @@ def search(
         list[str] | None,
         typer.Option(
             help="RUNTIME-PRECISION, as profile takes them; repeat it. Default: all that were "
-            "learned for this workload."
+            "learned for this workload, but int8 and int8_dynamic."
         ),
     ] = None,
     threads: Threads = None,
@@ -119,7 +120,7 @@ def search(
         text_column=text_column if lengths_of else None,
     )
     costs = _predictors(predictors, device)
-    targets = _targets(target, device, threads, costs["latency_p50"], workload)
+    targets = _targets(target, (device, threads, workload), costs, asked)
     loaded = checkpoint.load(supernet)
     # Shares are of the source model as profile verified it: without its store they would mean less.
     opened = open_store(store, create=not any(b.relative for b in asked))
@@ -247,15 +248,27 @@ def _kept(found: SearchResult) -> list[Evaluated]:
 
 def _targets(
     names: list[str] | None,
-    device: DeviceInfo,
-    threads: int | None,
-    latency: CostPredictor,
-    workload: Workload,
+    options: tuple[DeviceInfo, int | None, Workload],
+    costs: dict[Metric, CostPredictor],
+    budgets: Sequence[Budget],
 ) -> tuple[Target, ...]:
-    """Those named, else those learned; where none was, those of the machine, to be refused."""
-    learned = [r.target for r in latency.reports if r.workload == workload]
-    fitting = tuple(t for t in learned if threads in (None, t.threads))
-    return fitting if fitting and not names else targets_of(names, device, threads)
+    """Those named, else those learned for every budget, but int8, which is chosen by name.
+
+    Where none is left those of the machine, to be refused with what is not learned.
+    """
+    device, threads, workload = options
+    if names:
+        return targets_of(names, device, threads)
+    needed = {"latency_p50", *(b.metric for b in budgets)} & costs.keys()
+    known = {m: {r.target for r in costs[m].reports if r.workload == workload} for m in needed}
+    found = [r.target for r in costs["latency_p50"].reports if r.workload == workload]
+    fitting = [t for t in found if threads in (None, t.threads)]
+    kept = [t for t in fitting if t.precision not in QUANTIZED] or fitting
+    kept = [t for t in kept if all(t in targets for targets in known.values())] or kept
+    for target in fitting:
+        if target not in kept:
+            say(f"{target} is left out: only --target takes it along.")
+    return tuple(kept) or targets_of(None, device, threads)
 
 
 def _covering(

@@ -125,16 +125,19 @@ def test_no_directory_is_refused(tmp_path: Path) -> None:
         load_bundle(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("method", ["is_dir", "exists", "open"])
+@pytest.mark.parametrize(
+    "place",
+    ["pathlib.Path.is_dir", "pathlib.Path.exists", "exporters.bundle.sha256_of", "os.scandir"],
+)
 def test_what_may_not_be_read_is_refused_with_the_systems_words(
-    write: Write, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, method: str
+    write: Write, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """Stood in for: the tests may run as root, who may read everything."""
     path = write(manifest)
 
-    def refuse(self: Path, *_: object, **__: object) -> bool:
-        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+    def refuse(where: object, *_: object, **__: object) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(where))
 
-    monkeypatch.setattr(Path, method, refuse)
-    with pytest.raises(InputError, match=r"must be readable.*Permission denied"):
+    monkeypatch.setattr(place, refuse)
+    with pytest.raises(InputError, match=r"must be readable.*Permission denied; give"):
         load_bundle(path)

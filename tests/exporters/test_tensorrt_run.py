@@ -185,6 +185,16 @@ def test_memory_is_taken_for_longer_inputs_alone(
     assert taken == [3, 6, 6, 6, 6, 6, 6, 40, 40, 40]
 
 
+def test_no_more_memory_is_taken_than_the_engine_can_use(
+    trt: FakeTensorRt, adapter: TensorRtGpu, make: Make, mixed: Architecture
+) -> None:
+    session = adapter.load(make())  # of at most 4 x 40
+    for seq, most in ((30, 30), (35, 40)):  # not 60
+        session.run(one_input(mixed, Workload(batch=4, seq_len=seq)))
+        gc.collect()
+        assert max(len(block) for block in trt.cuda.blocks.values()) // (4 * 8) == most
+
+
 def test_an_address_is_told_when_it_changes(
     trt: FakeTensorRt, adapter: TensorRtGpu, make: Make, mixed: Architecture
 ) -> None:
