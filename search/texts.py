@@ -45,9 +45,9 @@ class Texts:
             return Examples(model, tokenizer, file, order.workload, fixed=order.fixed)
 
         test, given = order.test, order.calibration
-        scored, seen = read(test), read(given)
         if test is not None and given is not None:
             _check_apart(test.path, given.path)
+        scored, seen = read(test), read(given)
         samples = [] if seen is None else seen.spread(order.calibration_samples)
         shown = scored or seen
         source = {}

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from exporters import Artifact, Manifest, emit, make_inputs, random_weights
@@ -28,6 +29,12 @@ from tests.exporters.tensorrt_targets import DYNAMIC, WORKLOAD, Make
 def mixed() -> Architecture:
     """``build_mixed()``."""
     return build_mixed()
+
+
+@pytest.fixture
+def model(mixed: Architecture) -> onnx.ModelProto:
+    """``mixed`` as it is emitted, of random weights."""
+    return emit(mixed, random_weights(mixed))
 
 
 @pytest.fixture

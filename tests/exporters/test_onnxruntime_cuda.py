@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 import profiler.memory_child
-from exporters import emit, make_inputs, random_weights
+from exporters import make_inputs
 from exporters._onnxruntime import open_model
 from exporters.onnxruntime_cpu import OnnxRuntimeCpu
 from exporters.onnxruntime_cuda import OnnxRuntimeCuda
@@ -27,11 +27,6 @@ from fleetfit import (
     Target,
 )
 from tests.exporters.ort_fake import CUDA, PROCESSOR, TARGET, WORKLOAD, FakeOrt, built
-
-
-@pytest.fixture
-def model(mixed: Architecture) -> onnx.ModelProto:
-    return emit(mixed, random_weights(mixed))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16"])

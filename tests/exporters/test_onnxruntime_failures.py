@@ -10,7 +10,7 @@ import pytest
 from onnxruntime.capi import onnxruntime_pybind11_state as vendor
 
 import profiler.memory_child
-from exporters import emit, make_inputs, random_weights
+from exporters import make_inputs
 from exporters._onnxruntime import open_model
 from exporters.onnxruntime_cpu import OnnxRuntimeCpu
 from exporters.onnxruntime_cuda import OnnxRuntimeCuda
@@ -21,11 +21,6 @@ from fleetfit import (
     Target,
 )
 from tests.exporters.ort_fake import CUDA, TARGET, WORKLOAD, FakeOrt, built
-
-
-@pytest.fixture
-def model(mixed: Architecture) -> onnx.ModelProto:
-    return emit(mixed, random_weights(mixed))
 
 
 def failure(kind: str, text: str) -> Exception:

@@ -41,11 +41,6 @@ def inputs(mixed: Architecture) -> list[Inputs]:
     )
 
 
-@pytest.fixture
-def model(mixed: Architecture) -> onnx.ModelProto:
-    return emit(mixed, random_weights(mixed))
-
-
 @pytest.mark.parametrize("bits", [7, 8])
 @pytest.mark.parametrize("kind", ["dynamic", "static", "symmetric"])
 def test_int8_agrees_with_fp32(

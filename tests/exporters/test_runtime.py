@@ -1,4 +1,7 @@
-"""The contract of Runtime, over every runtime there is."""
+"""The contract of Runtime, over every runtime there is.
+
+Long because it is one contract: what every runtime must do, and what it must refuse.
+"""
 
 from __future__ import annotations
 
@@ -77,11 +80,6 @@ def machine(any_runtime: Runtime, device: DeviceInfo) -> DeviceInfo:
         return device
     found = describe().gpus or ("NVIDIA H200, 140 GiB, compute capability 9.0",)
     return dataclasses.replace(device, gpus=found)
-
-
-@pytest.fixture
-def model(mixed: Architecture) -> onnx.ModelProto:
-    return emit(mixed, random_weights(mixed))
 
 
 @pytest.fixture

@@ -11,10 +11,8 @@ import onnx
 import pytest
 
 from exporters import (
-    emit,
     make_inputs,
     plain_session,
-    random_weights,
     runtime,
 )
 from fleetfit import (
@@ -27,11 +25,6 @@ from fleetfit import (
 )
 
 WORKLOAD = Workload(batch=2, seq_len=8)
-
-
-@pytest.fixture
-def model(mixed: Architecture) -> onnx.ModelProto:
-    return emit(mixed, random_weights(mixed))
 
 
 @pytest.mark.parametrize("spinning", [True, False])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from search.cli import main
 from tests.search.cli_fakes import SHAPE, TARGET, Fitted, measure_by_fake
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -109,3 +110,12 @@ def fitted(supernet: Path, learned: tuple[Path, Path], labelled: Path, tmp_path:
     return Fitted(
         supernet=supernet, store=store, costs=costs, text=labelled, out=tmp_path / "found"
     )
+
+
+@pytest.fixture(scope="session")
+def tuned(supernet: Path, labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network fine-tuned on ``labelled``, of texts of 16 tokens; to be read only."""
+    path = tmp_path_factory.mktemp("tuned") / "model"
+    words = ["--train", str(labelled), "--epochs", "1", "--max-length", "16"]
+    assert main(["finetune", str(supernet), str(path), *words]) == 0
+    return path

@@ -26,14 +26,6 @@ from supernet.network import EncoderNetwork
 from tests.search.cli_fakes import measured_by_fake
 
 
-@pytest.fixture(scope="module")
-def tuned(supernet: Path, labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tuned") / "model"
-    words = ["--train", str(labelled), "--epochs", "1", "--max-length", "16"]
-    assert main(["finetune", str(supernet), str(path), *words]) == 0
-    return path
-
-
 def order(*budgets: str) -> Order:
     return Order(
         target=Target(runtime="onnxruntime"),

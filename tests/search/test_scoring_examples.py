@@ -6,21 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from exporters.text import TextEncoder
 from fleetfit import Workload
-from search.cli import main
 from search.scoring import Examples, LabelledFile
 from supernet.task_model import read_task_model
-
-
-@pytest.fixture(scope="module")
-def tuned(supernet: Path, labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tuned") / "model"
-    words = ["--train", str(labelled), "--epochs", "1", "--max-length", "16"]
-    assert main(["finetune", str(supernet), str(path), *words]) == 0
-    return path
 
 
 def examples(tuned: Path, labelled: Path, workload: Workload, *, fixed: bool = False) -> Examples:
